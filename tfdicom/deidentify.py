@@ -1,0 +1,103 @@
+"""What is kept of a patient's identity: keyed hashes, and a crosswalk beside the key.
+
+Identifiers become HMAC-SHA-256 pseudonyms (PS3.15 Annex E calls this pseudonymisation):
+the same key gives the same pseudonyms, and without the key nobody can link or test a
+guess. The key file and the crosswalk never lie in the data set.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import hmac
+import os
+import pathlib
+import secrets
+from collections.abc import Iterable
+
+PUBLIC = "public"
+_PUBLIC_KEY = hashlib.sha256(b"tfdicom: the published key for public data").digest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Pseudonyms:
+    """Makes pseudonyms with one key. ``path`` is the key's file, None if public."""
+
+    key: bytes = dataclasses.field(repr=False)
+    path: pathlib.Path | None = None
+
+    def of(self, kind: str, *parts: str) -> str:
+        """32 hexadecimal digits for an identifier of a kind (``patient``, ...)."""
+        message = "\0".join((kind, *parts)).encode()
+        return hmac.new(self.key, message, hashlib.sha256).hexdigest()[:32]
+
+
+def load_pseudonyms(id_key_file: str | None) -> tuple[Pseudonyms, bool]:
+    """Reads the key, or makes one on first use.
+
+    Args:
+      id_key_file: A path, ``public`` for the published key, or None for
+        ``tfdicom/id.key`` in the user's configuration folder.
+
+    Returns:
+      The pseudonyms, and whether the key was made just now.
+
+    Raises:
+      ValueError: The file holds no key.
+    """
+    if id_key_file == PUBLIC:
+        return Pseudonyms(_PUBLIC_KEY), False
+    path = pathlib.Path(id_key_file) if id_key_file else _default_path()
+    path = path.expanduser().absolute()
+    made = not path.exists()
+    if made:
+        _make_key(path)
+    try:
+        key = bytes.fromhex(path.read_text().strip())
+    except ValueError:
+        key = b""
+    if len(key) < 16:
+        raise ValueError(
+            f"{path}: 32 or more hexadecimal digits are wanted as the identity key; "
+            "name another file with --id_key_file, or one that does not exist yet "
+            "to have it made"
+        )
+    return Pseudonyms(key, path), made
+
+
+def _default_path() -> pathlib.Path:
+    folder = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return pathlib.Path(folder).expanduser() / "tfdicom" / "id.key"
+
+
+def _make_key(path: pathlib.Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32) + "\n")
+
+
+def signed_64_bits(key: str) -> int:
+    """First 64 bits of a hexadecimal key as a signed integer."""
+    return int.from_bytes(bytes.fromhex(key[:16]), "big", signed=True)
+
+
+def crosswalk_path(pseudonyms: Pseudonyms, output_dir: str) -> pathlib.Path | None:
+    """Where the crosswalk of a data set lies: beside the key; None for public data."""
+    if pseudonyms.path is None:
+        return None
+    name = pseudonyms.of("data set", output_dir)[:12]
+    return pseudonyms.path.parent / f"crosswalk-{name}.csv"
+
+
+def write_crosswalk(path: pathlib.Path, rows: Iterable[tuple[str, ...]]) -> None:
+    """Writes ``candidate, patient, source_patient, source_path`` rows, mode 0600."""
+    temporary = path.with_suffix(".partial")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("candidate", "patient", "source_patient", "source_path"))
+        writer.writerows(rows)
+    temporary.replace(path)

@@ -1,0 +1,541 @@
+"""The record: what one example holds, and how it becomes bytes and comes back.
+
+``FrameExample`` is the schema. Each field declares its feature key, kind, shape and
+meaning once; the serializer here, the parser in ``example_parser`` and the table in
+``docs/record.md`` are all driven by those declarations.
+
+The bytes are a ``tf.train.Example`` protocol buffer with its keys sorted, equal to
+what TensorFlow's ``SerializeToString(deterministic=True)`` gives; TensorFlow itself is
+not needed. A feature without a value is left out: absent is stored as absent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tfdicom import example_wire
+
+SCHEMA_VERSION = 1
+KIND_FRAME = "frame"  # one 2-D frame
+
+#: Pixel dtypes that a record may hold, little-endian.
+PIXEL_DTYPES = (
+    "int8",
+    "uint8",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "float32",
+    "float64",
+)
+
+#: Foreground coordinates kept for each class, so that a crop needs no scan.
+FOREGROUND_POINTS = 16
+
+BYTES, INT64, FLOAT = example_wire.BYTES, example_wire.INT64, example_wire.FLOAT
+TEXT = "text"  # bytes that are UTF-8
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """One feature of the record.
+
+    Attributes:
+      name: Field of ``FrameExample``.
+      key: Key in the ``tf.train.Example``.
+      kind: ``bytes``, ``text`` (UTF-8 bytes), ``int64`` or ``float`` (32 bits).
+      shape: Names or sizes of the axes, () for a scalar; stored flat, last axis
+        fastest.
+      optional: May be absent.
+      doc: What it means, with unit and source.
+    """
+
+    name: str
+    key: str
+    kind: str
+    shape: tuple[int | str, ...]
+    optional: bool
+    doc: str
+
+    @property
+    def wire_kind(self) -> str:
+        """Kind of list that ``tf.train.Example`` stores it in."""
+        return BYTES if self.kind == TEXT else self.kind
+
+
+def _feature(
+    key: str,
+    kind: str,
+    doc: str,
+    *,
+    shape: tuple[int | str, ...] = (),
+    optional: bool = False,
+) -> Any:
+    metadata = {"key": key, "kind": kind, "shape": shape, "optional": optional}
+    metadata["doc"] = doc
+    if optional:
+        return dataclasses.field(default=None, metadata=metadata)
+    return dataclasses.field(metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FrameExample:
+    """One frame with its masks, as stored. Sequences are flat tuples."""
+
+    version: int = _feature("schema/version", INT64, "Version of this schema.")
+    kind: str = _feature("schema/kind", TEXT, "`frame`: one two-dimensional frame.")
+
+    key: str = _feature(
+        "example/key",
+        TEXT,
+        "32 hexadecimal digits: keyed hash of instance, frame and rater.",
+    )
+    key_hash: int = _feature(
+        "example/key_hash",
+        INT64,
+        "First 64 bits of the key, signed: names the example's random stream.",
+    )
+    patient: str = _feature("patient/id", TEXT, "Pseudonym of the patient.")
+    study: str = _feature("study/id", TEXT, "Pseudonym of the study.")
+    series: str = _feature("series/id", TEXT, "Pseudonym of the series.")
+    instance: str = _feature("instance/id", TEXT, "Pseudonym of the SOP Instance.")
+    frame_number: int = _feature(
+        "instance/frame_number", INT64, "Number of the frame in its instance, from 1."
+    )
+
+    pixels: bytes = _feature(
+        "image/pixels",
+        BYTES,
+        "Stored values, little-endian, `[rows, columns, samples]`, last axis fastest.",
+    )
+    shape: tuple[int, ...] = _feature(
+        "image/shape", INT64, "Rows, columns, samples per pixel.", shape=(3,)
+    )
+    dtype: str = _feature(
+        "image/dtype", TEXT, "NumPy name of the stored values' dtype."
+    )
+    rescale_slope: float = _feature(
+        "image/rescale_slope",
+        FLOAT,
+        "Modality value = stored value x slope + intercept (PS3.3 C.11.1).",
+    )
+    rescale_intercept: float = _feature(
+        "image/rescale_intercept", FLOAT, "See `image/rescale_slope`."
+    )
+    units: str | None = _feature(
+        "image/units",
+        TEXT,
+        "Rescale Type (0028,1054) or Units (0054,1001), as `HU` or `BQML`.",
+        optional=True,
+    )
+    photometric_interpretation: str = _feature(
+        "image/photometric_interpretation",
+        TEXT,
+        "Photometric Interpretation (0028,0004) of the stored values.",
+    )
+    padding: tuple[float, ...] | None = _feature(
+        "image/padding",
+        FLOAT,
+        "Lowest and highest stored value that mean padding (PS3.3 C.7.5.1.1.2).",
+        shape=(2,),
+        optional=True,
+    )
+    modality: str = _feature("image/modality", TEXT, "Modality (0008,0060).")
+    manufacturer: str | None = _feature(
+        "image/manufacturer", TEXT, "Manufacturer (0008,0070).", optional=True
+    )
+    model: str | None = _feature(
+        "image/model", TEXT, "Manufacturer's Model Name (0008,1090).", optional=True
+    )
+    field_strength: float | None = _feature(
+        "image/field_strength",
+        FLOAT,
+        "Magnetic Field Strength (0018,0087), tesla.",
+        optional=True,
+    )
+    suv_factor: float | None = _feature(
+        "image/suv_factor",
+        FLOAT,
+        "PET: body-weight SUV = modality value x this.",
+        optional=True,
+    )
+    window: tuple[float, ...] | None = _feature(
+        "image/window",
+        FLOAT,
+        "First Window Center (0028,1050) and Window Width (0028,1051).",
+        shape=(2,),
+        optional=True,
+    )
+    image_statistics: tuple[float, ...] | None = _feature(
+        "image/statistics",
+        FLOAT,
+        "Of the frame's modality values without padding: mean, deviation, minimum, "
+        "maximum, percentiles 0.5, 1, 2, 5, 25, 50, 75, 95, 98, 99, 99.5.",
+        shape=(15,),
+        optional=True,
+    )
+
+    pixel_spacing: tuple[float, ...] | None = _feature(
+        "geometry/pixel_spacing",
+        FLOAT,
+        "Distance between rows, distance between columns, mm (PS3.3 10.7.1.3).",
+        shape=(2,),
+        optional=True,
+    )
+    slice_spacing: float | None = _feature(
+        "geometry/slice_spacing",
+        FLOAT,
+        "Median distance between neighbouring slices along the normal, mm.",
+        optional=True,
+    )
+    position: tuple[float, ...] | None = _feature(
+        "geometry/position",
+        FLOAT,
+        "Image Position (Patient): centre of the first pixel, mm, LPS.",
+        shape=(3,),
+        optional=True,
+    )
+    orientation: tuple[float, ...] | None = _feature(
+        "geometry/orientation",
+        FLOAT,
+        "Image Orientation (Patient): direction of a row, then of a column.",
+        shape=(6,),
+        optional=True,
+    )
+
+    series_statistics: tuple[float, ...] | None = _feature(
+        "series/statistics",
+        FLOAT,
+        "As `image/statistics`, over every readable frame of the series.",
+        shape=(15,),
+        optional=True,
+    )
+    slice_index: int | None = _feature(
+        "series/slice_index",
+        INT64,
+        "Place along the normal among the slices of the group, from 0.",
+        optional=True,
+    )
+    slice_count: int | None = _feature(
+        "series/slice_count", INT64, "Distinct slice places.", optional=True
+    )
+    phase_index: int | None = _feature(
+        "series/phase_index",
+        INT64,
+        "Place in time among the frames at this slice place, from 0.",
+        optional=True,
+    )
+    phase_count: int | None = _feature(
+        "series/phase_count", INT64, "Frames at this slice place.", optional=True
+    )
+    trigger_time: float | None = _feature(
+        "series/trigger_time", FLOAT, "Trigger Time (0018,1060), ms.", optional=True
+    )
+    acquisition_group: int | None = _feature(
+        "series/acquisition_group",
+        INT64,
+        "Number of the orientation and spacing that this frame shares, from 0.",
+        optional=True,
+    )
+
+    classes: tuple[str, ...] = _feature(
+        "mask/classes", TEXT, "Names of the classes.", shape=("classes",)
+    )
+    class_expressions: tuple[str, ...] = _feature(
+        "mask/class_expressions",
+        TEXT,
+        "How each class is made of annotated structures: `outer-inner`.",
+        shape=("classes",),
+    )
+    annotated: tuple[int, ...] = _feature(
+        "mask/annotated",
+        INT64,
+        "1 where the class was annotated on this frame, else 0 (its plane is then "
+        "empty and says nothing).",
+        shape=("classes",),
+    )
+    planes: bytes | None = _feature(
+        "mask/planes",
+        BYTES,
+        "One bit for each pixel, row by row, little bit order; each class begins on a "
+        "byte: `classes x ceil(rows x columns / 8)` bytes.",
+        optional=True,
+    )
+    covered_fraction: bytes | None = _feature(
+        "mask/covered_fraction",
+        BYTES,
+        "Fraction of each pixel that is covered, uint8, 255 = all: "
+        "`[classes, rows, columns]`.",
+        optional=True,
+    )
+    label_map: bytes | None = _feature(
+        "mask/label_map",
+        BYTES,
+        "Instead of planes where classes or instances are many: uint16, little-endian, "
+        "`[rows, columns]`; 0 is background, k the class k - 1.",
+        optional=True,
+    )
+    ignore: bytes | None = _feature(
+        "mask/ignore",
+        BYTES,
+        "One bit for each pixel that no loss should count; packed as one plane.",
+        optional=True,
+    )
+    pixel_count: tuple[int, ...] = _feature(
+        "mask/pixel_count", INT64, "Pixels of each class.", shape=("classes",)
+    )
+    bounding_box: tuple[int, ...] = _feature(
+        "mask/bounding_box",
+        INT64,
+        "First row, first column, last row + 1, last column + 1; zeros if empty.",
+        shape=("classes", 4),
+    )
+    foreground_points: tuple[int, ...] = _feature(
+        "mask/foreground_points",
+        INT64,
+        "Row and column of pixels spread evenly over the class; -1 where there are "
+        "none left.",
+        shape=("classes", FOREGROUND_POINTS, 2),
+    )
+    rater: str | None = _feature(
+        "mask/rater", TEXT, "Pseudonym or name of who drew it.", optional=True
+    )
+
+    edge_rule: str | None = _feature(
+        "annotation/edge_rule",
+        TEXT,
+        "Which pixels a contour takes: `center`, `inside` or `half_covered`.",
+        optional=True,
+    )
+    hole_rule: str | None = _feature(
+        "annotation/hole_rule",
+        TEXT,
+        "How contours of one structure in one plane combine.",
+        optional=True,
+    )
+    contour_origin: str | None = _feature(
+        "annotation/contour_origin",
+        TEXT,
+        "Name of the coordinate origin of the contour files.",
+        optional=True,
+    )
+    contour_shift: tuple[float, ...] | None = _feature(
+        "annotation/contour_shift",
+        FLOAT,
+        "Column and row shift that was added to the file's coordinates, pixels.",
+        shape=(2,),
+        optional=True,
+    )
+    contour_points: tuple[float, ...] | None = _feature(
+        "contour/points",
+        FLOAT,
+        "Column and row of every vertex, pixels, (0, 0) = centre of the first pixel.",
+        shape=("points", 2),
+        optional=True,
+    )
+    contour_lengths: tuple[int, ...] | None = _feature(
+        "contour/lengths",
+        INT64,
+        "Number of vertices of each contour.",
+        shape=("contours",),
+        optional=True,
+    )
+    contour_structures: tuple[str, ...] | None = _feature(
+        "contour/structures",
+        TEXT,
+        "Structure that each contour outlines.",
+        shape=("contours",),
+        optional=True,
+    )
+    contour_roles: tuple[str, ...] | None = _feature(
+        "contour/roles",
+        TEXT,
+        "Contour Geometric Type (3006,0042) of each contour.",
+        shape=("contours",),
+        optional=True,
+    )
+    contour_centres_on_path: tuple[int, ...] | None = _feature(
+        "contour/centres_on_path",
+        INT64,
+        "Pixel centres that lie on each contour: how much the edge rule matters.",
+        shape=("contours",),
+        optional=True,
+    )
+
+    label_names: tuple[str, ...] | None = _feature(
+        "label/names",
+        TEXT,
+        "Names of labels and table values.",
+        shape=("labels",),
+        optional=True,
+    )
+    label_values: tuple[str, ...] | None = _feature(
+        "label/values",
+        TEXT,
+        "Their values, as text.",
+        shape=("labels",),
+        optional=True,
+    )
+
+    @property
+    def image(self) -> np.ndarray:
+        """Stored values ``[rows, columns, samples]`` in their own dtype."""
+        dtype = np.dtype(self.dtype).newbyteorder("<")
+        array = np.frombuffer(self.pixels, dtype).reshape(self.shape)
+        return array.astype(dtype.newbyteorder("="), copy=False)
+
+    @property
+    def masks(self) -> np.ndarray:
+        """Masks ``[classes, rows, columns]``, bool."""
+        rows, columns, _ = self.shape
+        return unpack_planes(self.planes or b"", len(self.classes), rows, columns)
+
+    @property
+    def contours(self) -> list[tuple[str, np.ndarray]]:
+        """(structure, vertices ``[n, 2]`` as column, row) of each contour."""
+        points = np.array(self.contour_points or (), np.float64).reshape(-1, 2)
+        ends = np.cumsum(self.contour_lengths or (), dtype=int)
+        parts = np.split(points, ends[:-1]) if len(ends) else []
+        return list(zip(self.contour_structures or (), parts, strict=True))
+
+
+def _features() -> Iterator[Feature]:
+    for field in dataclasses.fields(FrameExample):
+        yield Feature(name=field.name, **field.metadata)
+
+
+#: Every feature of the record by the name of its field.
+FEATURES: Mapping[str, Feature] = {feature.name: feature for feature in _features()}
+
+
+def pack_pixels(pixels: np.ndarray) -> dict[str, Any]:
+    """The fields ``pixels``, ``shape`` and ``dtype`` of an image.
+
+    Args:
+      pixels: Stored values ``[rows, columns]`` or ``[rows, columns, samples]``.
+
+    Raises:
+      ValueError: The dtype or the number of axes is none that a record may hold.
+    """
+    if pixels.ndim == 2:
+        pixels = pixels[..., np.newaxis]
+    name = pixels.dtype.name
+    if pixels.ndim != 3 or name not in PIXEL_DTYPES:
+        raise ValueError(
+            f"a record holds [rows, columns, samples] of {', '.join(PIXEL_DTYPES)}; "
+            f"got {name} of shape {pixels.shape}"
+        )
+    little = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
+    return {"pixels": little.tobytes(), "shape": pixels.shape, "dtype": name}
+
+
+def pack_planes(masks: np.ndarray) -> bytes:
+    """Packs bool masks ``[classes, rows, columns]`` into one bit a pixel."""
+    flat = masks.reshape(len(masks), -1)
+    return np.packbits(flat, axis=1, bitorder="little").tobytes()
+
+
+def unpack_planes(data: bytes, classes: int, rows: int, columns: int) -> np.ndarray:
+    """Inverse of ``pack_planes``: bool ``[classes, rows, columns]``."""
+    packed = np.frombuffer(data, np.uint8).reshape(classes, -1)
+    bits = np.unpackbits(packed, axis=1, count=rows * columns, bitorder="little")
+    return bits.astype(bool).reshape(classes, rows, columns)
+
+
+def describe_masks(masks: np.ndarray) -> dict[str, Any]:
+    """The fields that sum up masks ``[classes, rows, columns]``."""
+    boxes, points = [], []
+    for mask in masks:
+        rows, columns = np.nonzero(mask)
+        boxes.extend(_bounding_box(rows, columns))
+        points.extend(_spread_points(rows, columns))
+    counts = masks.reshape(len(masks), -1).sum(axis=1)
+    return {
+        "planes": pack_planes(masks),
+        "pixel_count": tuple(int(count) for count in counts),
+        "bounding_box": tuple(boxes),
+        "foreground_points": tuple(points),
+    }
+
+
+def _bounding_box(rows: np.ndarray, columns: np.ndarray) -> tuple[int, ...]:
+    if not len(rows):
+        return (0, 0, 0, 0)
+    first, last = (rows.min(), columns.min()), (rows.max() + 1, columns.max() + 1)
+    return tuple(int(edge) for edge in first + last)
+
+
+def _spread_points(rows: np.ndarray, columns: np.ndarray) -> list[int]:
+    count = min(len(rows), FOREGROUND_POINTS)
+    at = (np.arange(count) * 2 + 1) * len(rows) // (2 * max(count, 1))
+    pairs = np.full((FOREGROUND_POINTS, 2), -1, np.int64)
+    pairs[:count] = np.stack([rows[at], columns[at]], axis=1)
+    return pairs.ravel().tolist()
+
+
+def encode(example: FrameExample) -> bytes:
+    """Serializes an example; equal examples give equal bytes.
+
+    Raises:
+      ValueError: A feature that must be there is missing, or has a wrong length.
+    """
+    entries = {}
+    for feature in FEATURES.values():
+        value = getattr(example, feature.name)
+        if value is None and not feature.optional:
+            raise ValueError(f"feature {feature.key!r} is missing")
+        if value is not None:
+            entries[feature.key] = (feature.wire_kind, _listed(feature, value))
+    return example_wire.encode(entries)
+
+
+def _listed(feature: Feature, value: Any) -> Any:
+    if not feature.shape:
+        return [value.encode() if feature.kind == TEXT else value]
+    sizes = [size for size in feature.shape if isinstance(size, int)]
+    unit = int(np.prod(sizes)) if sizes else 1
+    fixed = len(sizes) == len(feature.shape)
+    count = len(value)
+    if count % unit or (fixed and count != unit):
+        raise ValueError(
+            f"feature {feature.key!r} has shape {feature.shape}; got {count} values"
+        )
+    return [item.encode() for item in value] if feature.kind == TEXT else value
+
+
+def decode(data: bytes) -> FrameExample:
+    """Reads an example back.
+
+    Raises:
+      ValueError: The bytes are no example of this schema version.
+    """
+    found = example_wire.decode(data)
+    version_key = FEATURES["version"].key
+    version = found.get(version_key, (INT64, [None]))[1]
+    if list(version) != [SCHEMA_VERSION]:
+        raise ValueError(
+            f"{version_key} is {version}, this tfdicom reads [{SCHEMA_VERSION}]"
+        )
+    fields = {}
+    for feature in FEATURES.values():
+        if feature.key in found:
+            fields[feature.name] = _restored(feature, *found[feature.key])
+        elif not feature.optional:
+            raise ValueError(f"feature {feature.key!r} is missing")
+    return FrameExample(**fields)
+
+
+def _restored(feature: Feature, kind: str, values: list[Any]) -> Any:
+    if kind != feature.wire_kind or (not feature.shape and len(values) != 1):
+        raise ValueError(
+            f"feature {feature.key!r} should be {feature.wire_kind} of shape "
+            f"{feature.shape}; got {len(values)} of {kind}"
+        )
+    if feature.kind == TEXT:
+        values = [value.decode() for value in values]
+    return tuple(values) if feature.shape else values[0]

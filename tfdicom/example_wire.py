@@ -1,0 +1,111 @@
+"""The wire format of ``tf.train.Example``, written and read without TensorFlow.
+
+As far as it is needed here (protocol buffers' encoding, length-delimited fields):
+``Example { Features features = 1; }``, ``Features { map<string, Feature> = 1; }``,
+``Feature { oneof { BytesList = 1; FloatList = 2; Int64List = 3; } }``, each list
+``{ repeated value = 1; }`` with numbers packed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+BYTES, FLOAT, INT64 = "bytes", "float", "int64"
+
+_FIELD_OF_KIND = {BYTES: 1, FLOAT: 2, INT64: 3}
+_KIND_OF_FIELD = {field: kind for kind, field in _FIELD_OF_KIND.items()}
+
+
+def encode(features: Mapping[str, tuple[str, Any]]) -> bytes:
+    """Serializes ``{key: (kind, values)}``, keys sorted."""
+    entries = sorted((key.encode(), *value) for key, value in features.items())
+    body = b"".join(
+        _delimited(1, _delimited(1, key) + _delimited(2, _encode_list(kind, values)))
+        for key, kind, values in entries
+    )
+    return _delimited(1, body)
+
+
+def decode(data: bytes) -> dict[str, tuple[str, list[Any]]]:
+    """Inverse of ``encode``.
+
+    Raises:
+      ValueError: The bytes are not a ``tf.train.Example``.
+    """
+    try:
+        return {key: (kind, values) for key, kind, values in _decode_entries(data)}
+    except (IndexError, KeyError, UnicodeDecodeError) as error:
+        raise ValueError("these bytes are not a tf.train.Example") from error
+
+
+def _varint(value: int) -> bytes:
+    value &= 0xFFFFFFFFFFFFFFFF
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _delimited(field: int, data: bytes) -> bytes:
+    return bytes([field << 3 | 2]) + _varint(len(data)) + data
+
+
+def _encode_list(kind: str, values: Any) -> bytes:
+    if kind == BYTES:
+        body = b"".join(_delimited(1, value) for value in values)
+    elif not len(values):
+        body = b""
+    elif kind == FLOAT:
+        body = _delimited(1, np.asarray(values, "<f4").tobytes())
+    else:
+        body = _delimited(1, b"".join(_varint(int(value)) for value in values))
+    return _delimited(_FIELD_OF_KIND[kind], body)
+
+
+def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if not byte & 0x80:
+            return value, at
+
+
+def _read_fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    at = 0
+    while at < len(data):
+        tag, at = _read_varint(data, at)
+        length, at = _read_varint(data, at)
+        if tag & 7 != 2 or at + length > len(data):
+            raise ValueError("these bytes are not a tf.train.Example")
+        yield tag >> 3, data[at : at + length]
+        at += length
+
+
+def _decode_entries(data: bytes) -> Iterator[tuple[str, str, list[Any]]]:
+    for _, features in _read_fields(memoryview(data)):
+        for _, entry in _read_fields(features):
+            parts = dict(_read_fields(entry))
+            for field, values in _read_fields(parts[2]):
+                kind = _KIND_OF_FIELD[field]
+                yield bytes(parts[1]).decode(), kind, _decode_list(kind, values)
+
+
+def _decode_list(kind: str, data: memoryview) -> list[Any]:
+    parts = [part for _, part in _read_fields(data)]
+    if kind == BYTES:
+        return [bytes(part) for part in parts]
+    packed = b"".join(parts)
+    if kind == FLOAT:
+        return np.frombuffer(packed, "<f4").tolist()
+    values, at, view = [], 0, memoryview(packed)
+    while at < len(view):
+        value, at = _read_varint(view, at)
+        values.append(value - (1 << 64) if value >> 63 else value)
+    return values

@@ -1,0 +1,78 @@
+"""The only place that opens files: local or remote, written whole or not at all.
+
+Paths are text; with a scheme (``gs://``, ``s3://``) they go through fsspec by
+universal_pathlib, without one they are local.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import IO
+
+PARTIAL = ".partial"  # ending of a file that is being written
+
+
+def path_of(text: str | os.PathLike) -> pathlib.Path:
+    """A path object for local text, or a ``UPath`` for text with a scheme."""
+    name = os.fspath(text)
+    if "://" not in name:
+        return pathlib.Path(name).expanduser()
+    import upath  # costs 0.1 s, and most paths are local
+
+    return upath.UPath(name)  # type: ignore[return-value]
+
+
+@contextlib.contextmanager
+def written_whole(path: pathlib.Path) -> Iterator[IO[bytes]]:
+    """Opens a file for writing that appears under its name only when it is complete.
+
+    The bytes go to a temporary name beside it, are flushed to the disk, and are renamed
+    into view; after an exception nothing is left.
+    """
+    temporary = path.with_name(path.name + PARTIAL)
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            with contextlib.suppress(OSError, AttributeError):  # remote: no descriptor
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes UTF-8 text, whole or not at all."""
+    with written_whole(path) as file:
+        file.write(text.encode())
+
+
+def walk(folder: pathlib.Path) -> list[str]:
+    """Every file below a folder, as sorted relative paths with ``/``.
+
+    Symbolic links to folders are followed; a folder met a second time is not entered.
+    """
+    if "://" in str(folder):
+        return sorted(_remote_files(folder))
+    found: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    for base, folders, names in os.walk(folder, followlinks=True):
+        status = os.stat(base)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        prefix = pathlib.Path(base).relative_to(folder).as_posix()
+        found.extend(name if prefix == "." else f"{prefix}/{name}" for name in names)
+    return sorted(found)
+
+
+def _remote_files(folder: pathlib.Path) -> Iterator[str]:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            yield path.relative_to(folder).as_posix()

@@ -1,0 +1,174 @@
+"""What the grey values of an image, a series or a split look like, as few numbers.
+
+Values are *modality values* (PS3.3 C.11.1: stored value x slope + intercept; HU in CT),
+without padding pixels. Counts of distinct values are merged, so percentiles of a whole
+split need no second pass and no image in memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+PERCENTILES = (0.5, 1.0, 2.0, 5.0, 25.0, 50.0, 75.0, 95.0, 98.0, 99.0, 99.5)
+
+# Mantissa bits kept of a value that is counted: integers up to 4096 are exact, larger
+# ones and fractions are off by at most one part in 8192. It bounds the number of
+# distinct values whatever the rescale slopes are, and does not depend on any order.
+_MANTISSA_BITS = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class IntensityStatistics:
+    """Mean, deviation, extremes and percentiles of modality values.
+
+    ``deviation`` is that of the population (divided by n). ``percentiles`` are those
+    of ``PERCENTILES``, in that order: the smallest value that at least so many percent
+    of the pixels do not exceed.
+    """
+
+    count: int
+    mean: float
+    deviation: float
+    minimum: float
+    maximum: float
+    percentiles: tuple[float, ...]
+
+    def to_floats(self) -> tuple[float, ...]:
+        """As stored in a record: mean, deviation, minimum, maximum, percentiles."""
+        head = (self.mean, self.deviation, self.minimum, self.maximum)
+        return head + self.percentiles
+
+
+#: Position of each figure in ``IntensityStatistics.to_floats()``.
+FIGURES = ("mean", "deviation", "minimum", "maximum") + tuple(
+    f"percentile_{p:g}" for p in PERCENTILES
+)
+
+
+def percentile_index(percent: float) -> int:
+    """Position of a stored percentile in ``FIGURES``.
+
+    Raises:
+      ValueError: The percentile is not one of ``PERCENTILES``.
+    """
+    try:
+        return FIGURES.index(f"percentile_{percent:g}")
+    except ValueError:
+        known = ", ".join(f"{p:g}" for p in PERCENTILES)
+        raise ValueError(
+            f"percentile {percent:g} is not stored in the records; stored are {known}"
+        ) from None
+
+
+@dataclasses.dataclass(frozen=True)
+class ValueCounts:
+    """How often each value occurs; ``merge`` adds two of them.
+
+    ``values`` is float64, ascending, distinct; ``counts`` int64 beside it.
+    """
+
+    values: np.ndarray
+    counts: np.ndarray
+    total: float = 0.0
+    squares: float = 0.0
+    minimum: float = math.inf
+    maximum: float = -math.inf
+
+    @classmethod
+    def empty(cls) -> ValueCounts:
+        """No value at all."""
+        return cls(np.empty(0), np.empty(0, np.int64))
+
+    @classmethod
+    def of(
+        cls,
+        stored: np.ndarray,
+        *,
+        slope: float,
+        intercept: float,
+        padding: tuple[float, float] | None = None,
+    ) -> ValueCounts:
+        """Counts the modality values of stored pixels of any shape.
+
+        Args:
+          stored: Stored values, any integer or float dtype.
+          slope: Rescale Slope (0028,1053).
+          intercept: Rescale Intercept (0028,1052).
+          padding: Lowest and highest stored value that mean "no pixel here".
+        """
+        distinct, counts = _distinct(stored)
+        keep = np.isfinite(distinct)
+        if padding is not None:
+            keep &= ~((distinct >= padding[0]) & (distinct <= padding[1]))
+        values = distinct[keep] * slope + intercept
+        counts = counts[keep]
+        if not len(values):
+            return cls.empty()
+        weighted = values * counts
+        return cls(
+            *_sum_equal(_rounded(values), counts),
+            total=math.fsum(weighted),
+            squares=math.fsum(weighted * values),
+            minimum=float(values.min()),
+            maximum=float(values.max()),
+        )
+
+    def merge(self, other: ValueCounts) -> ValueCounts:
+        """The counts of both together."""
+        return ValueCounts(
+            *_sum_equal(
+                np.concatenate([self.values, other.values]),
+                np.concatenate([self.counts, other.counts]),
+            ),
+            total=self.total + other.total,
+            squares=self.squares + other.squares,
+            minimum=min(self.minimum, other.minimum),
+            maximum=max(self.maximum, other.maximum),
+        )
+
+    def statistics(self) -> IntensityStatistics | None:
+        """The figures, or None where no pixel was counted."""
+        count = int(self.counts.sum())
+        if not count:
+            return None
+        mean = self.total / count
+        variance = max(self.squares / count - mean * mean, 0.0)
+        ranks = np.ceil(np.array(PERCENTILES) / 100 * count).clip(1)
+        at = np.searchsorted(np.cumsum(self.counts), ranks)
+        return IntensityStatistics(
+            count=count,
+            mean=mean,
+            deviation=math.sqrt(variance),
+            minimum=self.minimum,
+            maximum=self.maximum,
+            percentiles=tuple(float(value) for value in self.values[at]),
+        )
+
+
+def _distinct(stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct stored values (float64) and their counts; fast for narrow integers."""
+    flat = stored.ravel()
+    if flat.dtype.kind in "iu" and flat.dtype.itemsize <= 2 and flat.size:
+        lowest = int(flat.min())
+        bins = np.bincount(flat.astype(np.int64) - lowest)
+        (present,) = np.nonzero(bins)
+        return (present + lowest).astype(np.float64), bins[present]
+    values, counts = np.unique(flat, return_counts=True)
+    return values.astype(np.float64), counts
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    mantissa, exponent = np.frexp(values)
+    scale = float(2**_MANTISSA_BITS)
+    return np.ldexp(np.rint(mantissa * scale) / scale, exponent)
+
+
+def _sum_equal(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct ascending values with the counts of equal ones added up."""
+    distinct, inverse = np.unique(values, return_inverse=True)
+    summed = np.zeros(len(distinct), np.int64)
+    np.add.at(summed, inverse, counts)
+    return distinct, summed

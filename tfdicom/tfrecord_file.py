@@ -1,0 +1,107 @@
+"""TFRecord files, written and read without TensorFlow.
+
+A record is its length (8 bytes, little-endian), the masked CRC-32C of those 8 bytes,
+the data, and the masked CRC-32C of the data. A compressed file is one ZLIB or GZIP
+stream of such records; offsets then count uncompressed bytes.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import IO
+
+import google_crc32c
+
+COMPRESSIONS = ("none", "zlib", "gzip")
+_WINDOW_BITS = {"zlib": 15, "gzip": 31}
+_HEADER, _FOOTER = 12, 4
+
+
+def _masked_crc(data: bytes) -> bytes:
+    crc = google_crc32c.value(data)
+    rotated = (crc >> 15 | crc << 17) + 0xA282EAD8
+    return struct.pack("<I", rotated & 0xFFFFFFFF)
+
+
+class TFRecordWriter:
+    """Writes records to an open binary file; ``finish`` ends the stream."""
+
+    def __init__(self, file: IO[bytes], *, compression: str = "none") -> None:
+        """Takes a file open for writing and one of ``COMPRESSIONS``."""
+        self._file = file
+        self._offset = 0
+        bits = _WINDOW_BITS.get(compression)
+        # wbits 31 writes a GZIP header without a time: equal records, equal bytes.
+        self._compressor = zlib.compressobj(6, zlib.DEFLATED, bits) if bits else None
+
+    def write(self, data: bytes) -> int:
+        """Appends one record and returns its offset in the uncompressed stream."""
+        length = struct.pack("<Q", len(data))
+        framed = length + _masked_crc(length) + data + _masked_crc(data)
+        self._file.write(
+            self._compressor.compress(framed) if self._compressor else framed
+        )
+        offset, self._offset = self._offset, self._offset + len(framed)
+        return offset
+
+    def finish(self) -> None:
+        """Writes what the compressor still holds."""
+        if self._compressor:
+            self._file.write(self._compressor.flush())
+
+
+def read_records(path: pathlib.Path, *, compression: str = "none") -> Iterator[bytes]:
+    """The records of a file, in order, checked.
+
+    Raises:
+      ValueError: The file is damaged or cut short; names it and the record's number.
+    """
+    with path.open("rb") as raw:
+        read = _Reader(raw, compression)
+        number = 0
+        while header := read(_HEADER):
+            yield _checked(header, read, f"{path}, record {number}")
+            number += 1
+
+
+def _checked(header: bytes, read: _Reader, where: str) -> bytes:
+    if len(header) < _HEADER or _masked_crc(header[:8]) != header[8:]:
+        raise ValueError(f"{where}: damaged or cut short in its header")
+    (length,) = struct.unpack("<Q", header[:8])
+    data, footer = read(length), read(_FOOTER)
+    if len(data) < length or _masked_crc(data) != footer:
+        raise ValueError(f"{where}: damaged or cut short in its data")
+    return data
+
+
+class _Reader:
+    """Reads exactly so many uncompressed bytes, fewer at the end only."""
+
+    def __init__(self, file: IO[bytes], compression: str) -> None:
+        self._file = file
+        bits = _WINDOW_BITS.get(compression)
+        self._inflate = zlib.decompressobj(bits) if bits else None
+        self._buffer = b""
+
+    def __call__(self, size: int) -> bytes:
+        if not self._inflate:
+            return self._file.read(size)
+        while len(self._buffer) < size and (chunk := self._file.read(1 << 16)):
+            self._buffer += self._inflate.decompress(chunk)
+        out, self._buffer = self._buffer[:size], self._buffer[size:]
+        return out
+
+
+def read_record_at(path: pathlib.Path, offset: int) -> bytes:
+    """One record of an uncompressed file by its offset.
+
+    Raises:
+      ValueError: There is no whole record.
+    """
+    with path.open("rb") as file:
+        file.seek(offset)
+        read = _Reader(file, "none")
+        return _checked(read(_HEADER), read, f"{path}, offset {offset}")
