@@ -88,6 +88,10 @@ REASONS = {
         "The file is not DICOM, or its header cannot be read.",
         "Export it again; 'dcmdump' of DCMTK shows where it breaks.",
     ),
+    "header_invalid": Reason(
+        "A value of the header cannot be read.",
+        "Mend the element, or export the image again.",
+    ),
     "no_pixel_data": Reason("The DICOM object holds no pixels."),
     "pixels_unreadable": Reason(
         "The pixel data cannot be decoded: truncated, damaged or of an unknown kind.",
@@ -134,3 +138,11 @@ class InputSkipped(Exception):  # noqa: N818 - a decision about an input, not a 
         """The sentence, and the detail if there is one."""
         sentence = REASONS[self.code].sentence
         return f"{sentence} ({self.detail})" if self.detail else sentence
+
+
+#: What was odd about an input that was converted all the same.
+FINDINGS = {
+    "contour_leaves_image": "The contour leaves the image; what is outside is cut off.",
+    "contour_crosses_itself": "The contour crosses itself; it is filled even-odd.",
+    "geometry_invalid": "Orientation or spacing make no sense; stored as absent.",
+}

@@ -1,0 +1,1 @@
+"""Finding images and the annotations that name them, one module for each kind."""

@@ -1,0 +1,98 @@
+"""Where a frame lies: the Image Plane module, and order along its normal.
+
+Coordinates of pixels are (column, row), zero-based, (0, 0) is the centre of the first
+pixel; those of the patient are millimetres, LPS (PS3.3 C.7.6.2.1.1).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+_ORTHONORMAL_TOLERANCE = 1e-3
+_SAME_ORIENTATION = 1e-3  # of a direction cosine; exports round them to 4 to 6 digits
+_SAME_PLACE_MM = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class ImagePlane:
+    """Position, orientation and spacing of a frame.
+
+    Attributes:
+      position: Image Position (Patient) (0020,0032): centre of the first pixel, mm.
+      orientation: Image Orientation (Patient) (0020,0037): direction of a row, then
+        of a column.
+      pixel_spacing: Pixel Spacing (0028,0030): between rows, then between columns, mm.
+    """
+
+    position: tuple[float, float, float]
+    orientation: tuple[float, float, float, float, float, float]
+    pixel_spacing: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        """Refuses directions that are not orthonormal, and spacing that is not > 0."""
+        row, column = np.reshape(self.orientation, (2, 3))
+        gram = np.array([row @ row - 1, column @ column - 1, row @ column])
+        # Written so that a NaN fails.
+        if not np.all(np.abs(gram) <= _ORTHONORMAL_TOLERANCE):
+            raise ValueError(
+                "(0020,0037) 'Image Orientation (Patient)' should be two orthogonal "
+                f"unit vectors; got {self.orientation}"
+            )
+        if not all(0 < spacing < math.inf for spacing in self.pixel_spacing):
+            raise ValueError(
+                "(0028,0030) 'Pixel Spacing' should be two positive numbers; got "
+                f"{self.pixel_spacing}"
+            )
+
+    @property
+    def normal(self) -> np.ndarray:
+        """Unit vector across the plane: row direction x column direction."""
+        return np.cross(self.orientation[:3], self.orientation[3:])
+
+    @property
+    def distance(self) -> float:
+        """Place of the plane along its own normal, mm."""
+        return float(self.normal @ np.array(self.position))
+
+    def to_patient(self, points: np.ndarray) -> np.ndarray:
+        """Patient coordinates ``[n, 3]`` of pixel coordinates ``[n, 2]``."""
+        row, column = np.reshape(self.orientation, (2, 3))
+        between_rows, between_columns = self.pixel_spacing
+        return (
+            np.array(self.position)
+            + points[:, :1] * between_columns * row
+            + points[:, 1:] * between_rows * column
+        )
+
+    def is_parallel_to(self, other: ImagePlane) -> bool:
+        """Whether both have one orientation and pixel spacing."""
+        turned = np.subtract(self.orientation, other.orientation)
+        scaled = np.subtract(self.pixel_spacing, other.pixel_spacing)
+        return bool(
+            np.abs(turned).max() < _SAME_ORIENTATION
+            and np.abs(scaled).max() < _SAME_ORIENTATION * max(self.pixel_spacing)
+        )
+
+
+def slice_indices(distances: Sequence[float]) -> list[int]:
+    """The place of each plane among the distinct ones, from 0.
+
+    Args:
+      distances: Along the normal, mm, in any order; equal ones share an index.
+    """
+    order = np.argsort(distances, kind="stable")
+    gaps = np.diff(np.asarray(distances, float)[order], prepend=distances[order[0]])
+    indices = np.empty(len(order), int)
+    indices[order] = np.cumsum(gaps > _SAME_PLACE_MM)
+    return indices.tolist()
+
+
+def slice_spacing(distances: Sequence[float]) -> float | None:
+    """Median distance between neighbouring distinct planes, mm; None for one plane."""
+    gaps = np.diff(np.sort(np.asarray(distances, float)))
+    gaps = gaps[gaps > _SAME_PLACE_MM]
+    return float(np.median(gaps)) if len(gaps) else None
