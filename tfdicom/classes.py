@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class SegmentationClass:
         """Structures that the expression uses, in order of appearance."""
         return tuple(dict.fromkeys(_NAME.findall(self.expression)))
 
-    def annotated(self, structures: Mapping[str, object]) -> bool:
+    def annotated(self, structures: Collection[str]) -> bool:
         """Whether every structure it needs is among those annotated."""
         return all(name in structures for name in self.structures)
 

@@ -23,7 +23,6 @@ from tfdicom import files
 from tfdicom.reasons import InputSkipped
 from tfdicom.sources.candidates import (
     CONTOUR,
-    IMAGE,
     OTHER,
     ContourFile,
     ImageFile,
@@ -305,8 +304,8 @@ def parse_links(text: str, columns: tuple[str, str], *, source: str) -> dict[str
         image, contour = _number_key(image), _number_key(contour)
         if not image or not contour or links.get(contour, image) != image:
             raise ValueError(
-                f"{source}, line {reader.line_num}: {contour!r} should be linked to one "
-                f"patient, got {image!r}"
+                f"{source}, line {reader.line_num}: {contour!r} should be linked to "
+                f"one patient, got {image!r}"
             )
         links[contour] = image
     return links

@@ -1,0 +1,138 @@
+"""What became of each file: the ledger's entries while a conversion runs."""
+
+from __future__ import annotations
+
+import collections
+import pathlib
+from collections.abc import Iterable, Iterator
+
+from tfdicom import files, manifest
+from tfdicom.convert_options import ConvertOptions
+from tfdicom.deidentify import Pseudonyms, write_crosswalk
+from tfdicom.manifest import CONVERTED, LEFT_OUT, SKIPPED, LedgerEntry
+from tfdicom.plan import Plan
+from tfdicom.reasons import REASONS
+from tfdicom.shards import ShardResult
+from tfdicom.sources.candidates import CONTOUR, IMAGE, OTHER, LeftFile
+
+_SHOWN_FOR_EACH_REASON = 5
+_TOLERATED_ERRORS = 10
+
+
+class Ledger:
+    """Collects one entry for each file; paths stay in memory, never in an entry."""
+
+    def __init__(self, pseudonyms: Pseudonyms) -> None:
+        """Starts empty."""
+        self._pseudonyms = pseudonyms
+        self._entries: dict[str, LedgerEntry] = {}
+        self._details: dict[str, str] = {}
+
+    def candidate(self, path: str) -> str:
+        """The pseudonym of a file."""
+        return self._pseudonyms.of("candidate", path)
+
+    def leave(self, left: Iterable[LeftFile]) -> None:
+        """Enters files that became nothing; a later entry for a file counts."""
+        for one in left:
+            status = SKIPPED if REASONS[one.reason].fault else LEFT_OUT
+            candidate = self.candidate(one.path)
+            self._entries[one.path] = LedgerEntry(
+                candidate, one.kind, status, one.reason
+            )
+            self._details[one.path] = one.detail
+
+    def add_shard(self, result: ShardResult) -> None:
+        """Enters the files of a shard."""
+        self.leave(result.left)
+        contours = {
+            contour.path
+            for patient in result.plan.patients
+            for series in patient.series
+            for frame in series.frames
+            for contour in frame.contours
+        }
+        for one in result.converted:
+            self._entries[one.path] = LedgerEntry(
+                self.candidate(one.path),
+                CONTOUR if one.path in contours else IMAGE,
+                CONVERTED,
+                key=one.key,
+                split=result.plan.split,
+                findings=one.findings,
+            )
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Numbers by kind and status, by reason and by finding, most first."""
+        kinds: dict[str, collections.Counter] = {}
+        reasons: collections.Counter = collections.Counter()
+        findings: collections.Counter = collections.Counter()
+        for entry in self._entries.values():
+            kinds.setdefault(entry.kind, collections.Counter())[entry.status] += 1
+            findings.update(entry.findings)
+            if entry.reason:
+                reasons[entry.reason] += 1
+        ordered = {
+            kind: kinds[kind] for kind in (IMAGE, CONTOUR, OTHER) if kind in kinds
+        }
+        tables = {**ordered, "reasons": reasons, "findings": findings}
+        return {name: dict(sorted(table.items())) for name, table in tables.items()}
+
+    def check(self, options: ConvertOptions) -> None:
+        """Applies ``on_error`` and ``max_error_rate``.
+
+        Raises:
+          ValueError: More went wrong than the options allow.
+        """
+        entries = self._entries.values()
+        drawn = [entry for entry in entries if entry.kind == CONTOUR]
+        failed = sum(entry.status == SKIPPED for entry in drawn)
+        wrong = sum(entry.status == SKIPPED for entry in entries)
+        rate = failed / max(len(drawn), 1)
+        if options.on_error == "fail" and wrong:
+            verdict = f"{wrong} files cannot be used, and on_error=fail"
+        elif failed > _TOLERATED_ERRORS and rate > options.max_error_rate:
+            verdict = (
+                f"{failed} of {len(drawn)} contours cannot be used, which is more than "
+                f"max_error_rate={options.max_error_rate:g} allows"
+            )
+        else:
+            return
+        raise ValueError("\n".join([verdict, *self.problem_lines()]))
+
+    def problem_lines(self) -> Iterator[str]:
+        """What went wrong, by reason, with the first few files of each."""
+        by_reason = collections.defaultdict(list)
+        for path, entry in sorted(self._entries.items()):
+            if entry.status == SKIPPED and entry.reason:
+                by_reason[entry.reason].append(path)
+        for code, paths in by_reason.items():
+            yield f"{len(paths)} skipped: {code}. {REASONS[code].sentence}"
+            for path in paths[:_SHOWN_FOR_EACH_REASON]:
+                detail = self._details[path]
+                yield f"    {path}" + (f": {detail}" if detail else "")
+            if len(paths) > _SHOWN_FOR_EACH_REASON:
+                yield f"    and {len(paths) - _SHOWN_FOR_EACH_REASON} more"
+            if REASONS[code].hint:
+                yield f"    {REASONS[code].hint}"
+
+    def write(self, path: pathlib.Path) -> None:
+        """Writes ``ledger.jsonl``, ordered by pseudonym."""
+        lines = []
+        for entry in sorted(self._entries.values(), key=lambda one: one.candidate):
+            reason = REASONS.get(entry.reason or "")
+            words = (reason.sentence, reason.hint) if reason else ("", "")
+            lines.append(manifest.ledger_line(entry, sentence=words[0], hint=words[1]))
+        files.write_text(path, "".join(lines))
+
+    def write_crosswalk(self, path: pathlib.Path, plan: Plan) -> None:
+        """Writes which candidate and patient is which file and person."""
+        owners = {frame.path: patient for _, patient, frame in plan.frames}
+        for _, patient, frame in plan.frames:
+            owners.update((contour.path, patient) for contour in frame.contours)
+        rows = []
+        for source, entry in sorted(self._entries.items()):
+            owner = owners.get(source)
+            who = (owner.patient, owner.source_patient) if owner else ("", "")
+            rows.append((entry.candidate, *who, source))
+        write_crosswalk(path, rows)

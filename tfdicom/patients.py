@@ -1,0 +1,109 @@
+"""Whose image it is: the source patient identifier, from where the user says."""
+
+from __future__ import annotations
+
+import csv
+import pathlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from tfdicom import files
+from tfdicom.scan import ScannedImage
+
+_NOBODY = {"", "anonymous", "anon", "anonymized", "anonymised", "unknown", "none", "0"}
+
+
+def identify(
+    scanned: Sequence[ScannedImage], patient_from: str, *, several_splits: bool
+) -> list[str]:
+    """The source patient identifier of each image.
+
+    Args:
+      scanned: Images with their headers.
+      patient_from: ``tag``, ``study``, ``folder:REGEX`` or ``csv:FILE``.
+      several_splits: Whether patients are to be kept apart.
+
+    Raises:
+      ValueError: An annotated image has no patient, or all have one and the same
+        though they are to be kept apart.
+    """
+    identifier = _identifier(patient_from)
+    patients = [identifier(one) for one in scanned]
+    nameless = [
+        one.file.path
+        for one, patient in zip(scanned, patients, strict=True)
+        if patient.strip().lower() in _NOBODY and one.file.contours
+    ]
+    if nameless:
+        raise ValueError(
+            f"{len(nameless)} annotated images do not say whose they are, "
+            f"{nameless[0]} among them: {_WHERE[patient_from.partition(':')[0]]} is "
+            f"blank or says 'Anonymous' or the like. {_ADVICE}"
+        )
+    annotated = {
+        p for one, p in zip(scanned, patients, strict=True) if one.file.contours
+    }
+    if len(annotated) == 1 and several_splits:
+        raise ValueError(
+            f"all annotated images are of one patient, {annotated.pop()!r}, who cannot "
+            f"be in several splits. {_ADVICE} If it really is one patient, ask for one "
+            "split: --split=train"
+        )
+    return patients
+
+
+_ADVICE = (
+    "Choose where the patient comes from with --patient_from=tag, study, folder:REGEX "
+    "or csv:FILE."
+)
+_WHERE = {
+    "tag": "(0010,0020) 'Patient ID'",
+    "study": "(0020,000D) 'Study Instance UID'",
+    "folder": "the group of --patient_from",
+    "csv": "the file of --patient_from",
+}
+
+
+def _identifier(patient_from: str) -> Callable[[ScannedImage], str]:
+    kind, _, value = patient_from.partition(":")
+    if kind == "tag":
+        return lambda one: one.header.patient_id
+    if kind == "study":
+        return lambda one: one.header.study
+    if kind == "folder":
+        return _from_folder(value)
+    return _from_table(files.path_of(value))
+
+
+def _from_folder(pattern: str) -> Callable[[ScannedImage], str]:
+    try:
+        regex = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"patient_from=folder:{pattern}: {error}") from None
+
+    def identifier(one: ScannedImage) -> str:
+        match = regex.search(one.file.path)
+        if not match:
+            return ""
+        return (match[1] if regex.groups else match[0]) or ""
+
+    return identifier
+
+
+def _from_table(path: pathlib.Path) -> Callable[[ScannedImage], str]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        if not {"path", "patient_id"} <= set(reader.fieldnames or ()):
+            raise ValueError(
+                f"{path}: the columns path and patient_id are wanted, got "
+                f"{', '.join(reader.fieldnames or ()) or 'none'}"
+            )
+        table = {row["path"].strip("/"): row["patient_id"] or "" for row in reader}
+    return lambda one: _longest_prefix(table, one.file.path)
+
+
+def _longest_prefix(table: Mapping[str, str], path: str) -> str:
+    parts: Iterable[int] = range(path.count("/") + 1, 0, -1)
+    folders = path.split("/")
+    names = ("/".join(folders[:count]) for count in parts)
+    return next((table[name] for name in names if name in table), "")

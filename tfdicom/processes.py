@@ -1,0 +1,116 @@
+"""Runs a function over many items in several processes, in order."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.sharedctypes import Synchronized
+from typing import TypeVar
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+_POLL_SECONDS = 0.2
+_done: Synchronized | None = None
+
+
+def count_done(number: int = 1) -> None:
+    """Called by a worker's function: so many units of its work are done."""
+    if _done is not None:
+        with _done.get_lock():
+            _done.value += number
+
+
+def default_workers() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def map_in_processes(
+    function: Callable[[ItemT], ResultT],
+    items: Sequence[ItemT],
+    *,
+    workers: int,
+    progress: Callable[[int], None],
+) -> Iterator[ResultT]:
+    """Results of ``function(item)`` in the order of the items.
+
+    Args:
+      function: A function of a module, or a ``functools.partial`` of one.
+      items: Arguments that can be pickled.
+      workers: Processes; with 1, or one item, everything runs in this one.
+      progress: Told now and then how many units ``count_done`` has counted.
+
+    Raises:
+      RuntimeError: A worker died.
+    """
+    counter = _context().Value("q", 0)
+    workers = min(workers, len(items))
+    if workers <= 1:
+        yield from _map_here(function, items, counter, progress)
+        return
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers, _context(), initializer=_start_worker, initargs=(counter,)
+    )
+    with pool:
+        futures = [pool.submit(function, item) for item in items]
+        try:
+            for future in futures:
+                yield _wait(future, counter, progress)
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                "a worker process died: it was killed, or ran out of memory. Run the "
+                "command again with fewer --num_workers"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _map_here(
+    function: Callable[[ItemT], ResultT],
+    items: Sequence[ItemT],
+    counter: Synchronized,
+    progress: Callable[[int], None],
+) -> Iterator[ResultT]:
+    _start_worker(counter)
+    try:
+        for item in items:
+            result = function(item)
+            progress(counter.value)
+            yield result
+    finally:
+        _stop_counting()
+
+
+def _start_worker(counter: Synchronized) -> None:
+    global _done
+    _done = counter
+
+
+def _stop_counting() -> None:
+    global _done
+    _done = None
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    # Forking is fast and needs no guarded __main__, but threads do not survive it.
+    alone = threading.active_count() == 1 and "tensorflow" not in sys.modules
+    fork = alone and "fork" in multiprocessing.get_all_start_methods()
+    return multiprocessing.get_context("fork" if fork else "spawn")
+
+
+def _wait(
+    future: concurrent.futures.Future,
+    counter: Synchronized,
+    progress: Callable[[int], None],
+) -> ResultT:
+    while True:
+        done, _ = concurrent.futures.wait([future], timeout=_POLL_SECONDS)
+        progress(counter.value)
+        if done:
+            return future.result()

@@ -1,0 +1,163 @@
+"""Writes one shard: what a worker does."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Iterator, Mapping
+
+from tfdicom import example_schema, files, processes
+from tfdicom.example_schema import FrameExample
+from tfdicom.examples import AnnotationRules, FrameOutcome, series_outcomes
+from tfdicom.intensity_statistics import ValueCounts
+from tfdicom.manifest import IndexEntry, ShardInfo
+from tfdicom.plan import PatientPlan, ShardPlan
+from tfdicom.sources.candidates import LeftFile
+from tfdicom.tfrecord_file import TFRecordWriter
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertedFile:
+    """A file that became an example or a part of one."""
+
+    path: str
+    key: str
+    findings: tuple[str, ...]
+
+
+@dataclasses.dataclass
+class ShardContent:
+    """What the examples of a shard, or of a split, add up to."""
+
+    frames: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    annotated: collections.Counter = dataclasses.field(
+        default_factory=collections.Counter
+    )
+    classes: dict[str, collections.Counter] = dataclasses.field(default_factory=dict)
+    intensities: dict[str, ValueCounts] = dataclasses.field(default_factory=dict)
+    spacings: list[float] = dataclasses.field(default_factory=list)
+
+    def add(self, example: FrameExample, counts: Mapping[str, ValueCounts]) -> None:
+        """Adds one example."""
+        kind = (example.shape, example.dtype, example.modality, example.units)
+        self.frames[kind] += 1
+        self.annotated["".join(map(str, example.annotated))] += 1
+        for name, annotated, pixels in zip(
+            example.classes, example.annotated, example.pixel_count, strict=True
+        ):
+            self._add_class(
+                name, annotated=annotated, positive=int(pixels > 0), pixels=pixels
+            )
+        self._add_intensities(counts)
+        self._add_spacings(list(example.pixel_spacing or ()))
+
+    def merge(self, other: ShardContent) -> None:
+        """Adds what another adds up to."""
+        self.frames.update(other.frames)
+        self.annotated.update(other.annotated)
+        for name, figures in other.classes.items():
+            self._add_class(name, **figures)
+        self._add_intensities(other.intensities)
+        self._add_spacings(other.spacings)
+
+    def _add_class(self, name: str, **figures: int) -> None:
+        self.classes.setdefault(name, collections.Counter()).update(figures)
+
+    def _add_intensities(self, counts: Mapping[str, ValueCounts]) -> None:
+        for name, more in counts.items():
+            before = self.intensities.get(name, ValueCounts.empty())
+            self.intensities[name] = before.merge(more)
+
+    def _add_spacings(self, spacings: list[float]) -> None:
+        every = self.spacings + spacings
+        self.spacings = [min(every), max(every)] if every else []
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardResult:
+    """A shard that was written.
+
+    ``pixel_hashes`` maps each pixel hash to the path of an image that has it.
+    """
+
+    plan: ShardPlan
+    info: ShardInfo
+    index: tuple[IndexEntry, ...]
+    content: ShardContent
+    converted: tuple[ConvertedFile, ...]
+    left: tuple[LeftFile, ...]
+    pixel_hashes: Mapping[str, str]
+
+
+def write_shard(
+    input_dir: pathlib.Path,
+    output_dir: pathlib.Path,
+    rules: AnnotationRules,
+    compression: str,
+    shard: ShardPlan,
+) -> ShardResult:
+    """Writes a shard under a temporary name and renames it into view."""
+    index: list[IndexEntry] = []
+    content = ShardContent()
+    converted: list[ConvertedFile] = []
+    left: list[LeftFile] = []
+    hashes: dict[str, str] = {}
+    path = output_dir / shard.file
+    with files.written_whole(path) as file:
+        writer = TFRecordWriter(file, compression=compression)
+        for outcome in shard_outcomes(input_dir, rules, shard):
+            left += outcome.left
+            if outcome.example is None:
+                continue
+            data = example_schema.encode(outcome.example)
+            offset = writer.write(data)
+            index.append(IndexEntry(outcome.example.key, shard.file, offset, len(data)))
+            content.add(outcome.example, outcome.intensities)
+            converted += _converted(outcome)
+            if outcome.pixel_hash:
+                hashes[outcome.pixel_hash] = outcome.frame.path
+        writer.finish()
+    info = ShardInfo(
+        file=shard.file,
+        examples=len(index),
+        size=path.stat().st_size,
+        data_size=sum(entry.length for entry in index),
+        sha256=_sha256(path),
+        annotated=dict(sorted(content.annotated.items())),
+    )
+    return ShardResult(
+        shard, info, tuple(index), content, tuple(converted), tuple(left), hashes
+    )
+
+
+def shard_outcomes(
+    input_dir: pathlib.Path, rules: AnnotationRules, shard: ShardPlan
+) -> Iterator[FrameOutcome]:
+    """The outcomes of a shard's frames, in order, each counted as done."""
+    for patient in shard.patients:
+        yield from patient_outcomes(input_dir, rules, patient)
+
+
+def patient_outcomes(
+    input_dir: pathlib.Path, rules: AnnotationRules, patient: PatientPlan
+) -> Iterator[FrameOutcome]:
+    """The outcomes of a patient's frames, in order, each counted as done."""
+    for series in patient.series:
+        yield from series_outcomes(input_dir, series, rules)
+        processes.count_done(len(series.frames))
+
+
+def _converted(outcome: FrameOutcome) -> Iterator[ConvertedFile]:
+    skipped = {one.path for one in outcome.left}
+    contours = (contour.path for contour in outcome.frame.contours)
+    for path in (outcome.frame.path, *contours):
+        if path not in skipped:
+            findings = outcome.findings.get(path, ())
+            yield ConvertedFile(path, outcome.frame.key, findings)
+
+
+def _sha256(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
