@@ -10,6 +10,9 @@ from absl import app, flags
 
 DONE, FAILED, WRONG_USAGE, DONE_WITH_SKIPS = 0, 1, 2, 3
 
+_HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
+_COMMON_FLAGS = "--flagfile=FILE reads flags from a file, one a line; # for comments."
+
 
 class UsageError(Exception):
     """The command line is wrong; the message says how."""
@@ -19,10 +22,22 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """Parses the flags, calls ``main`` with the other arguments, and exits.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with skips. Errors that a user
-    can mend (ValueError, OSError) are one message without a traceback.
+    can mend (ValueError, OSError) are one message without a traceback. ``--help``
+    shows the docstring of ``main``'s module and every flag of the package.
     """
+    if _HELP.intersection(sys.argv[1:]):
+        print(_help_text(sys.modules[main.__module__].__doc__ or ""))
+        raise SystemExit(DONE)
     app.run(lambda arguments: _guarded(main, arguments), flags_parser=_parse_flags)
-    raise AssertionError("app.run does not return")
+    raise SystemExit(FAILED)  # for type checkers: app.run does not return
+
+
+def _help_text(description: str) -> str:
+    # absl's own --help exits with 1 and finds no flags of an installed command.
+    names = flags.FLAGS.flags_by_module_dict()
+    ours = [n for n in names if n.startswith("tfdicom") or n == sys.argv[0]]
+    listed = [flags.FLAGS.module_help(name).partition("\n")[2] for name in sorted(ours)]
+    return "\n".join([description + "Flags:", *listed, "", _COMMON_FLAGS])
 
 
 def _parse_flags(arguments: Sequence[str]) -> list[str]:

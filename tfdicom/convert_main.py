@@ -32,10 +32,10 @@ def main(arguments: Sequence[str]) -> int:
     if not chosen.input_dir or not (chosen.output_dir or chosen.dry_run):
         raise command.UsageError("both --input_dir and --output_dir are wanted")
 
-    from tfdicom import convert  # pydicom is not needed for --help
+    from tfdicom import conversion  # --help should not wait for pydicom
 
-    result = convert.convert(options=chosen)
-    print(convert.conversion_summary(result, chosen))
+    result = conversion.convert(options=chosen)
+    print(conversion.conversion_summary(result, chosen))
     skipped = any(counts.get(SKIPPED) for counts in result.ledger.counts().values())
     return command.DONE_WITH_SKIPS if skipped else command.DONE
 

@@ -124,9 +124,9 @@ class Manifest:
         return tuple(one.name for one in self.classes)
 
     def to_json(self) -> str:
-        """As ``dataset.json``: keys sorted, so that equal manifests are equal bytes."""
+        """As ``dataset.json``; equal manifests give equal bytes."""
         fields = {"format": "tfdicom", **dataclasses.asdict(self)}
-        return json.dumps(fields, indent=1, sort_keys=True) + "\n"
+        return json.dumps(fields, indent=1) + "\n"
 
 
 def load_manifest(data_dir: str | pathlib.Path) -> Manifest:
@@ -154,7 +154,7 @@ def load_manifest(data_dir: str | pathlib.Path) -> Manifest:
         if version != SCHEMA_VERSION:
             raise ValueError(f"schema version {version}, expected {SCHEMA_VERSION}")
         return _manifest(fields)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {error!r}") from error
 
 
@@ -242,12 +242,20 @@ def write_index(folder: pathlib.Path, entries: Iterable[IndexEntry]) -> None:
 
 
 def read_index(data_dir: str | pathlib.Path) -> Iterator[IndexEntry]:
-    """The entries of ``dataset.index``, in the manifest's order."""
-    with (files.path_of(data_dir) / INDEX).open() as file:
-        next(file)
-        for line in file:
-            key, shard, offset, length = line.rstrip("\n").split("\t")
-            yield IndexEntry(key, shard, int(offset), int(length))
+    """The entries of ``dataset.index``, in the manifest's order.
+
+    Raises:
+      ValueError: A line cannot be read; names the file and the line.
+    """
+    path = files.path_of(data_dir) / INDEX
+    with path.open() as file:
+        for number, line in enumerate(file, 1):
+            cells = line.rstrip("\n").split("\t")
+            if len(cells) != len(_INDEX_COLUMNS):
+                raise ValueError(f"{path}, line {number} cannot be read: {line!r}")
+            if number > 1:
+                key, shard, offset, length = cells
+                yield IndexEntry(key, shard, int(offset), int(length))
 
 
 CONVERTED, SKIPPED, LEFT_OUT = "converted", "skipped", "left_out"
