@@ -1,0 +1,70 @@
+"""Installs tfdicom; what a release was tested with stands in requirements/."""
+
+import pathlib
+import re
+
+import setuptools
+
+_HERE = pathlib.Path(__file__).resolve().parent
+
+
+def _version() -> str:
+    """Returns VERSION as written in the code, without importing the package."""
+    source = (_HERE / "tfdicom" / "version.py").read_text(encoding="utf-8")
+    found = re.search(r'^VERSION = "(.+)"$', source, flags=re.MULTILINE)
+    if not found:
+        raise RuntimeError("tfdicom/version.py does not set VERSION")
+    return found[1]
+
+
+def _readme() -> str:
+    path = _HERE / "README.md"
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+setuptools.setup(
+    name="tfdicom",
+    version=_version(),
+    description="DICOM images and their contours to TFRecords, and to tf.data",
+    long_description=_readme(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=setuptools.find_packages(include=["tfdicom", "tfdicom.*"]),
+    package_data={"tfdicom": ["py.typed"]},
+    python_requires=">=3.11",
+    install_requires=[
+        "absl-py>=1.4",
+        "google-crc32c>=1.5",
+        "numpy>=1.26",
+        "pillow>=10",
+        "pydicom>=3",
+        "tensorflow>=2.15",
+        "tqdm>=4.60",
+        "universal_pathlib>=0.2",
+    ],
+    extras_require={
+        # The last TensorFlow with Estimators; Python 3.11 only.
+        "estimator": ["tensorflow==2.15.*", "tensorflow-estimator==2.15.*"],
+        "test": [
+            "matplotlib",
+            "mypy",
+            "pytest",
+            "ruff",
+            "scipy",
+            "setuptools>=70.1",
+        ],
+    },
+    entry_points={
+        "console_scripts": [
+            "tfdicom_convert=tfdicom.convert_main:run",
+            "tfdicom_inspect=tfdicom.inspect_main:run",
+        ],
+    },
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+        "Typing :: Typed",
+    ],
+)

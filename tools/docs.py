@@ -1,0 +1,96 @@
+"""Writes the parts of the documentation that the code knows best.
+
+  python tools/docs.py          writes docs/record.md and the tables in README.md
+  python tools/docs.py --check  fails if they are not up to date
+
+A table in a Markdown file stands between the lines ``<!-- generated: NAME -->`` and
+``<!-- end -->``.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import sys
+
+from tfdicom import options
+from tfdicom.augment.presets import PRESETS, AugmentOptions
+from tfdicom.convert_options import ConvertOptions
+from tfdicom.example_schema import FEATURES, SCHEMA_VERSION, Feature
+from tfdicom.input_options import InputOptions
+from tfdicom.reasons import FINDINGS, REASONS
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+_BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def record_table() -> str:
+    """Every feature of the record."""
+    rows = ["| key | kind | shape | meaning |", "|---|---|---|---|"]
+    rows += [_row(feature) for feature in FEATURES.values()]
+    version = f"Schema version {SCHEMA_VERSION}. Keys marked (?) may be absent."
+    return "\n".join([version, "", *rows])
+
+
+def _row(feature: Feature) -> str:
+    key = f"`{feature.key}`" + (" (?)" if feature.optional else "")
+    shape = f"[{', '.join(map(str, feature.shape))}]" if feature.shape else "one"
+    return f"| {key} | {feature.kind} | {shape} | {feature.doc} |"
+
+
+def reason_table() -> str:
+    """Every reason code and finding of the ledger."""
+    rows = ["| code | status | meaning | what to do |", "|---|---|---|---|"]
+    for code, reason in REASONS.items():
+        status = "skipped" if reason.fault else "left out"
+        rows.append(f"| `{code}` | {status} | {reason.sentence} | {reason.hint} |")
+    rows += [f"| `{code}` | finding | {text} | |" for code, text in FINDINGS.items()]
+    return "\n".join(rows)
+
+
+def augment_table() -> str:
+    """The augmentation presets."""
+    names = list(PRESETS)
+    fields = AugmentOptions.__dataclass_fields__
+    rows = [f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for field in fields:
+        values = (f"{getattr(PRESETS[name], field):g}" for name in names)
+        rows.append(f"| `{field}` | {' | '.join(values)} |")
+    return "\n".join(rows)
+
+
+TABLES = {
+    "augment": augment_table,
+    "convert_flags": lambda: options.table(ConvertOptions),
+    "input_options": lambda: options.table(InputOptions),
+    "reasons": reason_table,
+    "record": record_table,
+}
+
+
+def fill(text: str) -> str:
+    """The text with its generated blocks made anew."""
+    return _BLOCK.sub(
+        lambda block: f"{block[1]}{TABLES[block[2]]()}\n{block[3]}", text
+    )
+
+
+def main() -> int:
+    """Writes or checks; returns the exit code."""
+    stale = []
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        text = path.read_text()
+        if fill(text) == text:
+            continue
+        stale.append(path.relative_to(ROOT))
+        if "--check" not in sys.argv:
+            path.write_text(fill(text))
+            print(f"wrote {stale[-1]}")
+    if stale and "--check" in sys.argv:
+        print(f"out of date: {', '.join(map(str, stale))}; run python tools/docs.py")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
