@@ -110,7 +110,10 @@ def _split(results: Sequence[ShardResult], classes: Sequence[str]) -> SplitInfo:
             patient.patient for result in results for patient in result.plan.patients
         ),
         shards=tuple(result.info for result in results),
-        frames=tuple(FrameKind(*kind, count) for kind, count in kinds),
+        frames=tuple(
+            FrameKind(shape, dtype, modality, units, count)
+            for (shape, dtype, modality, units), count in kinds
+        ),
         classes={name: _frequency(content.classes.get(name, {})) for name in classes},
         intensities={
             name: counts.statistics() if counts else None

@@ -18,6 +18,7 @@ from pydicom.datadict import dictionary_description, tag_for_keyword
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels import pixel_array
 
+from tfdicom import pet
 from tfdicom.example_schema import PIXEL_DTYPES
 from tfdicom.reasons import InputSkipped
 from tfdicom.spatial import ImagePlane
@@ -234,6 +235,7 @@ def _attributes(dataset: pydicom.Dataset) -> dict[str, Any]:
         "manufacturer": _text(dataset, "Manufacturer") or None,
         "model": _text(dataset, "ManufacturerModelName") or None,
         "field_strength": _number(dataset, "MagneticFieldStrength"),
+        "suv_factor": pet.suv_factor(dataset),
         "window": _window(dataset),
         "pixel_spacing": _numbers(dataset, "PixelSpacing", 2),
         "trigger_time": _number(dataset, "TriggerTime"),

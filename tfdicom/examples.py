@@ -78,7 +78,8 @@ def series_outcomes(
       series: The frames and their contours.
       rules: How contours become masks.
     """
-    counts, kept = ValueCounts.empty(), {}
+    counts = ValueCounts.empty()
+    kept: dict[str, Frame] = {}
     broken = set()
     for frame in series.frames:
         try:
@@ -94,9 +95,8 @@ def series_outcomes(
     statistics = counts.statistics()
     for frame in series.frames:
         if frame.contours and frame.path not in broken:
-            decoded = kept.pop(frame.path, None) or dicom.read_frame(
-                folder / frame.path
-            )
+            again = kept.pop(frame.path, None)
+            decoded = again or dicom.read_frame(folder / frame.path)
             yield _outcome(folder, series, frame, decoded, statistics, rules)
 
 
@@ -165,7 +165,7 @@ def _outcome(
         tuple(left),
         findings,
         _pixel_hash(decoded.pixels),
-        {"all": whole, "foreground": _count(decoded, masks.any(axis=0))},
+        {"all": whole, "foreground": _count(decoded, np.any(masks, axis=0))},
     )
 
 

@@ -65,9 +65,9 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, accepted):
             raise ValueError(f"{name}={value!r}: a {kind.__name__} is expected")
         lower, upper = declared["lower"], declared["upper"]
-        if (lower is not None and value < lower) or (
-            upper is not None and value > upper
-        ):
+        high_enough = lower is None or value >= lower
+        low_enough = upper is None or value <= upper
+        if not (high_enough and low_enough):  # so that NaN is refused
             raise ValueError(f"{name}={value!r}: allowed is {_span(lower, upper)}")
     if kind is bool and not isinstance(value, bool):
         raise ValueError(f"{name}={value!r}: True or False is expected")
@@ -98,8 +98,11 @@ def define_flags(
     """
     for field in _declared(options_class):
         declared = field.metadata
-        common = {"flag_values": flag_values, "module_name": module_name}
-        arguments = (field.name, field.default, declared["help"])
+        common: dict[str, Any] = {
+            "flag_values": flag_values,
+            "module_name": module_name,
+        }
+        arguments: tuple[Any, ...] = (field.name, field.default, declared["help"])
         bounds = {
             "lower_bound": declared["lower"],
             "upper_bound": declared["upper"],
@@ -166,7 +169,7 @@ def accepts_options(options_class: type) -> Callable[[Callable], Callable]:
         parameters = inspect.signature(function).parameters
         own = [n for n in parameters if n != "options"]
         wrapper.__signature__ = _signature(function, options_class)  # type: ignore[attr-defined]
-        wrapper.__doc__ = f"{function.__doc__}\n\n{describe(options_class)}"
+        wrapper.__doc__ = f"{inspect.getdoc(function)}\n\n{describe(options_class)}"
         return wrapper
 
     return decorate

@@ -148,7 +148,8 @@ def _plan_patients(
     assigned: Mapping[str, str],
     pseudonyms: Pseudonyms,
 ) -> tuple[list[PatientPlan], list[LeftFile]]:
-    patients, left = [], []
+    patients: list[PatientPlan] = []
+    left: list[LeftFile] = []
     for source_patient, images in by_patient.items():
         if source_patient in assigned:
             patients.append(_plan_patient(source_patient, images, pseudonyms))

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.sharedctypes import Synchronized
-from typing import TypeVar
+from typing import Any, TypeVar
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -108,7 +108,7 @@ def _wait(
     future: concurrent.futures.Future,
     counter: Synchronized,
     progress: Callable[[int], None],
-) -> ResultT:
+) -> Any:
     while True:
         done, _ = concurrent.futures.wait([future], timeout=_POLL_SECONDS)
         progress(counter.value)

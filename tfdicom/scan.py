@@ -52,7 +52,8 @@ def scan_headers(
     results = processes.map_in_processes(
         read, tasks, workers=workers, progress=progress
     )
-    scanned, left = [], []
+    scanned: list[ScannedImage] = []
+    left: list[LeftFile] = []
     for image, result in zip(
         images, (r for part in results for r in part), strict=True
     ):

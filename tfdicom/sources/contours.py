@@ -226,7 +226,7 @@ def _listing(
         else:
             structure = structures.get(parts["structure"], parts["structure"])
             paired[found[0]].append(ContourFile(path, structure))
-    metadata = [layout.link_file] if layout.link_file in paths else []
+    metadata = [path for path in paths if path == layout.link_file]
     left += _twice_outlined(paired)
     left += [
         LeftFile(path, OTHER, "stray_file")
