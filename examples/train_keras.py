@@ -20,7 +20,7 @@ import tfdicom
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Data set to read.", required=True)
 _TRAIN_SPLIT = flags.DEFINE_string("train_split", "train", "Splits to train on.")
 _TEST_SPLIT = flags.DEFINE_string("test_split", "test", "Splits to judge on.")
-_EPOCHS = flags.DEFINE_integer("epochs", 60, "Epochs to train.", lower_bound=1)
+_EPOCHS = flags.DEFINE_integer("epochs", 90, "Epochs to train.", lower_bound=1)
 _RATE = flags.DEFINE_float("learning_rate", 2e-3, "At the start; decays to 0.")
 _FILTERS = flags.DEFINE_integer("filters", 16, "Channels of the first level.")
 _SAVE = flags.DEFINE_string("save", None, "File to save the model to, .keras.")

@@ -2,8 +2,11 @@
 
 import importlib.util
 import os
+import pathlib
 
 import pytest
+
+from tests import real_data, source_folders
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -19,3 +22,20 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Under Bazel, which leaves slow tests out, a file may have no test to run."""
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and "TEST_SRCDIR" in os.environ:
         session.exitstatus = pytest.ExitCode.OK
+
+
+@pytest.fixture
+def source(tmp_path: pathlib.Path) -> source_folders.SourceFolder:
+    """A small whole input folder, ``in``, of its own for each test."""
+    return source_folders.write_folder(tmp_path / "in")
+
+
+@pytest.fixture(scope="session")
+def sunnybrook_dataset(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The shared Sunnybrook data as configs/sunnybrook.flags converts it; read only."""
+    if not real_data.SUNNYBROOK.is_dir():
+        pytest.skip(f"no shared data at {real_data.SUNNYBROOK}")
+    output = tmp_path_factory.mktemp("sunnybrook") / "data set"
+    split = "train:0.67,test:0.33"
+    source_folders.convert(real_data.SUNNYBROOK, output, split=split, num_workers=2)
+    return output

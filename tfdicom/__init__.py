@@ -23,6 +23,7 @@ _HOME = {
     "input_options_from_flags": "input_options",
     "load_manifest": "manifest",
     "masked_binary_crossentropy": "losses",
+    "masked_combined_loss": "losses",
     "masked_dice_loss": "losses",
 }
 

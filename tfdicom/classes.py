@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_EXPRESSION = re.compile(r"[A-Za-z0-9_+&() -]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ def _parse_class(text: str) -> SegmentationClass:
 def _parsed(expression: str) -> ast.expr:
     # Python's own grammar with * in the place of &, which binds too weakly there.
     try:
-        if "*" in expression:
+        if not _EXPRESSION.fullmatch(expression):
             raise SyntaxError
         return ast.parse(expression.replace("&", "*"), mode="eval").body
     except SyntaxError:

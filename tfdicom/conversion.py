@@ -14,7 +14,12 @@ from tfdicom import contour_origin, dicom, files, processes, splits
 from tfdicom.contour_origin import ContourSample
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.dataset_files import write_dataset_files
-from tfdicom.deidentify import Pseudonyms, crosswalk_path, load_pseudonyms
+from tfdicom.deidentify import (
+    Pseudonyms,
+    crosswalk_path,
+    key_path,
+    load_pseudonyms,
+)
 from tfdicom.examples import AnnotationRules
 from tfdicom.ledger import Ledger
 from tfdicom.manifest import INDEX, LEDGER, MANIFEST, Manifest
@@ -62,7 +67,6 @@ class Preparation:
     ledger: Ledger
     pseudonyms: Pseudonyms
     layout: str
-    origin_reason: str
 
 
 @accepts_options(ConvertOptions)
@@ -124,9 +128,9 @@ def prepare(options: ConvertOptions) -> Preparation:
     pseudonyms = _pseudonyms(options)
     structures = contours.parse_structures(options.structures)
     listing = contours.find(folder, layouts=options.layouts, structures=structures)
-    _check_structures(listing, options)
     ledger = Ledger(pseudonyms)
     ledger.leave(listing.left)
+    _check_structures(listing, options, ledger)
 
     workers = options.num_workers or processes.default_workers()
     with Progress("headers", len(listing.images), "images") as progress:
@@ -147,7 +151,7 @@ def prepare(options: ConvertOptions) -> Preparation:
     ledger.leave(plan.left)
     for warning in plan.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
-    origin, shift, reason = _origin(folder, listing, plan, options)
+    origin, shift = _origin(folder, listing, plan, options)
     rules = AnnotationRules(
         classes=options.parsed_classes,
         edge_rule=_TEXT_EDGE_RULE if options.edge_rule == "auto" else options.edge_rule,
@@ -156,9 +160,7 @@ def prepare(options: ConvertOptions) -> Preparation:
         shift=shift,
         covered_fraction=options.covered_fraction,
     )
-    return Preparation(
-        folder, options, plan, rules, ledger, pseudonyms, listing.layout, reason
-    )
+    return Preparation(folder, options, plan, rules, ledger, pseudonyms, listing.layout)
 
 
 def _split_rule(options: ConvertOptions) -> splits.SplitRule:
@@ -172,12 +174,13 @@ def _split_rule(options: ConvertOptions) -> splits.SplitRule:
 
 
 def _pseudonyms(options: ConvertOptions) -> Pseudonyms:
+    path = key_path(options.id_key_file)
+    output = files.path_of(options.output_dir).resolve()
+    if path and options.output_dir and output in path.resolve().parents:
+        raise ValueError(f"id_key_file={path}: the key must not lie in the data set")
+    if path and options.dry_run and not path.exists():
+        return Pseudonyms(b"")  # a plan shows no pseudonym, and makes no key
     pseudonyms, made = load_pseudonyms(options.id_key_file)
-    output = files.path_of(options.output_dir).absolute()
-    if pseudonyms.path and options.output_dir and output in pseudonyms.path.parents:
-        raise ValueError(
-            f"id_key_file={pseudonyms.path}: the key must not lie in the data set"
-        )
     if made:
         print(
             f"Made the key of the pseudonyms, {pseudonyms.path}. Keep it safe: with it "
@@ -192,32 +195,35 @@ def _structures(options: ConvertOptions) -> list[str]:
     return list(dict.fromkeys(every))
 
 
-def _check_structures(listing: SourceListing, options: ConvertOptions) -> None:
+def _check_structures(
+    listing: SourceListing, options: ConvertOptions, ledger: Ledger
+) -> None:
     found = {c.structure for image in listing.images for c in image.contours}
+    if not found:
+        problem = "no contour could be paired with an image"
+        raise ValueError("\n".join([problem, *ledger.problem_lines()]))
     missing = [name for name in _structures(options) if name not in found]
     if missing:
-        known = ", ".join(sorted(found)) or "none"
         raise ValueError(
             f"classes={options.classes!r} wants the structure {missing[0]!r}; the "
-            f"contours outline {known}"
+            f"contours outline {', '.join(sorted(found))}"
         )
 
 
 def _origin(
     folder: pathlib.Path, listing: SourceListing, plan: Plan, options: ConvertOptions
-) -> tuple[str, tuple[float, float], str]:
-    """Name and shift of the contours' origin, and why."""
+) -> tuple[str, tuple[float, float]]:
+    """Name and shift of the contours' origin."""
     text = options.contour_origin or listing.default_origin or ""
     asked = contour_origin.parse_origin(text)
     if asked.shift is not None:
-        why = "as asked" if options.contour_origin else f"known of {listing.layout}"
-        return asked.name, asked.shift, why
+        return asked.name, asked.shift
     default = listing.default_origin or "center0"
     samples = _contour_samples(folder, plan)
     fit = contour_origin.fit_origin(samples, default=default)
-    if not fit.fitted:
-        print(f"Warning: contour_origin=auto: {fit.reason}", file=sys.stderr)
-    return fit.name, fit.shift, fit.reason
+    warning = "" if fit.fitted else "Warning: "
+    print(f"{warning}contour_origin=auto: {fit.reason}", file=sys.stderr)
+    return fit.name, fit.shift
 
 
 def _contour_samples(folder: pathlib.Path, plan: Plan) -> Iterator[ContourSample]:
@@ -238,8 +244,8 @@ def _refuse_existing(output: pathlib.Path, options: ConvertOptions) -> None:
             f"{output} already holds a data set; choose another --output_dir, or "
             "replace it with --overwrite"
         )
-    source = files.path_of(options.input_dir).absolute()
-    if options.input_dir and source in (output.absolute(), *output.absolute().parents):
+    source, target = files.path_of(options.input_dir).resolve(), output.resolve()
+    if options.input_dir and source in (target, *target.parents):
         raise ValueError(
             f"output_dir={output} lies in the input folder; choose one outside of it"
         )

@@ -9,7 +9,7 @@ from tfdicom.classes import SegmentationClass, parse_classes
 from tfdicom.contour_origin import parse_origin
 from tfdicom.rasterize import EDGE_RULES
 from tfdicom.sources import contours
-from tfdicom.splits import DEFAULT_SALT
+from tfdicom.splits import DEFAULT_SALT, parse_split
 from tfdicom.tfrecord_file import COMPRESSIONS
 
 DEFAULT_SPLIT = "train:0.7,validation:0.15,test:0.15"
@@ -121,8 +121,8 @@ class ConvertOptions:
     )
     max_error_rate: float = options.option(
         0.05,
-        "Fail when more than this part of the annotated images (and more than 10) "
-        "cannot be used.",
+        "Fail when more than this part of the contours (and more than 10) cannot be "
+        "used.",
         kind=float,
         lower=0.0,
         upper=1.0,
@@ -148,6 +148,8 @@ class ConvertOptions:
         _check_layout(self)
         _check_origin(self)
         _check_patient_from(self.patient_from)
+        if not self.split.endswith(".csv"):
+            parse_split(self.split)
         if self.folds and self.split != DEFAULT_SPLIT:
             raise ValueError("give either split or folds, not both")
 

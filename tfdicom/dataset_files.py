@@ -27,6 +27,7 @@ from tfdicom.manifest import (
 )
 from tfdicom.plan import Plan
 from tfdicom.shards import ShardContent, ShardResult
+from tfdicom.splits import parse_split
 from tfdicom.version import VERSION
 
 
@@ -71,14 +72,11 @@ def _record_options(
     options: ConvertOptions, rules: AnnotationRules, layout: str
 ) -> dict[str, Any]:
     """What shaped the records. No path, and nothing that may name a patient."""
-    by_name = not options.folds and not all(
-        part.partition(":")[2].replace(".", "").isdigit()
-        for part in options.split.split(",")
-    )
+    by_name = options.split.endswith(".csv") or parse_split(options.split).patients
     return {
         "annotations": "contours",
         "contour_origin": rules.origin,
-        "contour_shift": rules.shift,
+        "contour_shift": list(rules.shift),  # as JSON gives it back
         "covered_fraction": rules.covered_fraction,
         "edge_rule": rules.edge_rule,
         "identifiers": PUBLIC if options.id_key_file == PUBLIC else "keyed",

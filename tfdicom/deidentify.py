@@ -29,8 +29,17 @@ class Pseudonyms:
 
     def of(self, kind: str, *parts: str) -> str:
         """32 hexadecimal digits for an identifier of a kind (``patient``, ...)."""
-        message = "\0".join((kind, *parts)).encode()
+        # Names of files need not be UTF-8; Python keeps such bytes as surrogates.
+        message = "\0".join((kind, *parts)).encode(errors="surrogateescape")
         return hmac.new(self.key, message, hashlib.sha256).hexdigest()[:32]
+
+
+def key_path(id_key_file: str | None) -> pathlib.Path | None:
+    """Where the key lies or will lie; None for the published one."""
+    if id_key_file == PUBLIC:
+        return None
+    path = pathlib.Path(id_key_file) if id_key_file else _default_path()
+    return path.expanduser().absolute()
 
 
 def load_pseudonyms(id_key_file: str | None) -> tuple[Pseudonyms, bool]:
@@ -46,10 +55,9 @@ def load_pseudonyms(id_key_file: str | None) -> tuple[Pseudonyms, bool]:
     Raises:
       ValueError: The file holds no key.
     """
-    if id_key_file == PUBLIC:
+    path = key_path(id_key_file)
+    if path is None:
         return Pseudonyms(_PUBLIC_KEY), False
-    path = pathlib.Path(id_key_file) if id_key_file else _default_path()
-    path = path.expanduser().absolute()
     made = not path.exists()
     if made:
         _make_key(path)
@@ -96,8 +104,14 @@ def write_crosswalk(path: pathlib.Path, rows: Iterable[tuple[str, ...]]) -> None
     temporary = path.with_suffix(".partial")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("candidate", "patient", "source_patient", "source_path"))
-        writer.writerows(rows)
-    temporary.replace(path)
+    try:
+        with os.fdopen(
+            descriptor, "w", newline="", encoding="utf-8", errors="surrogateescape"
+        ) as file:
+            writer = csv.writer(file)
+            writer.writerow(("candidate", "patient", "source_patient", "source_path"))
+            writer.writerows(rows)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

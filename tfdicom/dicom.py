@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -28,12 +29,10 @@ _HEADER_KEYWORDS = (
     "StudyInstanceUID",
     "SeriesInstanceUID",
     "SOPInstanceUID",
-    "Modality",
     "Rows",
     "Columns",
     "SamplesPerPixel",
     "BitsAllocated",
-    "NumberOfFrames",
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "PixelSpacing",
@@ -52,12 +51,10 @@ class FrameHeader:
     study: str
     series: str
     instance: str
-    modality: str
     rows: int
     columns: int
     bytes_per_pixel: int
     plane: ImagePlane | None
-    trigger_time: float | None
     temporal_order: tuple[float, float, float]
     burned_in: bool
     findings: tuple[str, ...] = ()
@@ -124,16 +121,21 @@ def _frame_header(header: pydicom.Dataset) -> FrameHeader:
         study=_text(header, "StudyInstanceUID"),
         series=_text(header, "SeriesInstanceUID"),
         instance=_text(header, "SOPInstanceUID"),
-        modality=_text(header, "Modality"),
         rows=int(rows),
         columns=int(columns),
         bytes_per_pixel=int((_number(header, "SamplesPerPixel") or 1) * bits + 7) // 8,
         plane=plane,
-        trigger_time=_number(header, "TriggerTime"),
         temporal_order=_temporal_order(header),
         burned_in=_text(header, "BurnedInAnnotation").upper() == "YES",
         findings=findings,
     )
+
+
+def _spacing(dataset: pydicom.Dataset) -> tuple[float, ...] | None:
+    """Pixel Spacing, as absent where it makes no sense."""
+    spacing = _numbers(dataset, "PixelSpacing", 2)
+    sensible = spacing and all(0 < value < math.inf for value in spacing)
+    return spacing if sensible else None
 
 
 def _plane(header: pydicom.Dataset) -> tuple[ImagePlane | None, tuple[str, ...]]:
@@ -237,7 +239,7 @@ def _attributes(dataset: pydicom.Dataset) -> dict[str, Any]:
         "field_strength": _number(dataset, "MagneticFieldStrength"),
         "suv_factor": pet.suv_factor(dataset),
         "window": _window(dataset),
-        "pixel_spacing": _numbers(dataset, "PixelSpacing", 2),
+        "pixel_spacing": _spacing(dataset),
         "trigger_time": _number(dataset, "TriggerTime"),
     }
 

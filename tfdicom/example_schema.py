@@ -12,6 +12,7 @@ not needed. A feature without a value is left out: absent is stored as absent.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -96,7 +97,7 @@ class FrameExample:
         "32 hexadecimal digits: keyed hash of instance, frame and rater.",
     )
     key_hash: int = _feature(
-        "example/key_hash",
+        "example/hash",
         INT64,
         "First 64 bits of the key, signed: names the example's random stream.",
     )
@@ -391,9 +392,19 @@ class FrameExample:
 
     @property
     def masks(self) -> np.ndarray:
-        """Masks ``[classes, rows, columns]``, bool."""
+        """Masks ``[classes, rows, columns]``, bool; from the label map, if they are so.
+
+        Raises:
+          ValueError: The example holds no masks.
+        """
         rows, columns, _ = self.shape
-        return unpack_planes(self.planes or b"", len(self.classes), rows, columns)
+        count = len(self.classes)
+        if self.planes is not None:
+            return unpack_planes(self.planes, count, rows, columns)
+        if self.label_map is None:
+            raise ValueError(f"example {self.key} holds no masks")
+        labels = np.frombuffer(self.label_map, "<u2").reshape(rows, columns)
+        return labels == np.arange(1, count + 1)[:, np.newaxis, np.newaxis]
 
     @property
     def contours(self) -> list[tuple[str, np.ndarray]]:
@@ -441,15 +452,26 @@ def pack_planes(masks: np.ndarray) -> bytes:
 
 
 def unpack_planes(data: bytes, classes: int, rows: int, columns: int) -> np.ndarray:
-    """Inverse of ``pack_planes``: bool ``[classes, rows, columns]``."""
-    packed = np.frombuffer(data, np.uint8).reshape(classes, -1)
+    """Inverse of ``pack_planes``: bool ``[classes, rows, columns]``.
+
+    Raises:
+      ValueError: There are more or fewer bytes than such masks take.
+    """
+    shape = (classes, math.ceil(rows * columns / 8))
+    if len(data) != math.prod(shape):
+        raise ValueError(
+            f"{classes} masks of {rows} x {columns} take {math.prod(shape)} bytes; "
+            f"got {len(data)}"
+        )
+    packed = np.frombuffer(data, np.uint8).reshape(shape)
     bits = np.unpackbits(packed, axis=1, count=rows * columns, bitorder="little")
     return bits.astype(bool).reshape(classes, rows, columns)
 
 
 def describe_masks(masks: np.ndarray) -> dict[str, Any]:
     """The fields that sum up masks ``[classes, rows, columns]``."""
-    boxes, points = [], []
+    boxes: list[int] = []
+    points: list[int] = []
     for mask in masks:
         rows, columns = np.nonzero(mask)
         boxes.extend(_bounding_box(rows, columns))
@@ -485,27 +507,35 @@ def encode(example: FrameExample) -> bytes:
       ValueError: A feature that must be there is missing, or has a wrong length.
     """
     entries = {}
+    axes: dict[str, int] = {}
     for feature in FEATURES.values():
         value = getattr(example, feature.name)
         if value is None and not feature.optional:
             raise ValueError(f"feature {feature.key!r} is missing")
         if value is not None:
-            entries[feature.key] = (feature.wire_kind, _listed(feature, value))
+            values = _listed(feature, value)
+            _check_count(feature, len(values), axes)
+            entries[feature.key] = (feature.wire_kind, values)
     return example_wire.encode(entries)
 
 
 def _listed(feature: Feature, value: Any) -> Any:
-    if not feature.shape:
-        return [value.encode() if feature.kind == TEXT else value]
-    sizes = [size for size in feature.shape if isinstance(size, int)]
-    unit = int(np.prod(sizes)) if sizes else 1
-    fixed = len(sizes) == len(feature.shape)
-    count = len(value)
-    if count % unit or (fixed and count != unit):
+    values = value if feature.shape else [value]
+    return [item.encode() for item in values] if feature.kind == TEXT else values
+
+
+def _check_count(feature: Feature, count: int, axes: dict[str, int]) -> None:
+    """Checks the length of a flat list; ``axes`` keeps the sizes of axes with names."""
+    names = [axis for axis in feature.shape if isinstance(axis, str)]
+    unit = math.prod(axis for axis in feature.shape if isinstance(axis, int))
+    size, rest = divmod(count, unit)
+    wanted = axes.setdefault(names[0], size) if names else 1
+    if rest or size != wanted:
+        known = f", {names[0]} = {wanted}" if names and not rest else ""
         raise ValueError(
-            f"feature {feature.key!r} has shape {feature.shape}; got {count} values"
+            f"feature {feature.key!r} has shape {feature.shape}{known}; "
+            f"got {count} values"
         )
-    return [item.encode() for item in value] if feature.kind == TEXT else value
 
 
 def decode(data: bytes) -> FrameExample:
@@ -522,20 +552,26 @@ def decode(data: bytes) -> FrameExample:
             f"{version_key} is {version}, this tfdicom reads [{SCHEMA_VERSION}]"
         )
     fields = {}
+    axes: dict[str, int] = {}
     for feature in FEATURES.values():
         if feature.key in found:
-            fields[feature.name] = _restored(feature, *found[feature.key])
+            kind, values = found[feature.key]
+            _check_kind(feature, kind)
+            _check_count(feature, len(values), axes)
+            fields[feature.name] = _restored(feature, values)
         elif not feature.optional:
             raise ValueError(f"feature {feature.key!r} is missing")
     return FrameExample(**fields)
 
 
-def _restored(feature: Feature, kind: str, values: list[Any]) -> Any:
-    if kind != feature.wire_kind or (not feature.shape and len(values) != 1):
+def _check_kind(feature: Feature, kind: str) -> None:
+    if kind != feature.wire_kind:
         raise ValueError(
-            f"feature {feature.key!r} should be {feature.wire_kind} of shape "
-            f"{feature.shape}; got {len(values)} of {kind}"
+            f"feature {feature.key!r} is a list of {feature.wire_kind}; got {kind}"
         )
+
+
+def _restored(feature: Feature, values: list[Any]) -> Any:
     if feature.kind == TEXT:
         values = [value.decode() for value in values]
     return tuple(values) if feature.shape else values[0]

@@ -20,7 +20,13 @@ _KIND_OF_FIELD = {field: kind for kind, field in _FIELD_OF_KIND.items()}
 
 
 def encode(features: Mapping[str, tuple[str, Any]]) -> bytes:
-    """Serializes ``{key: (kind, values)}``, keys sorted."""
+    """Serializes ``{key: (kind, values)}``, keys sorted.
+
+    Where no key begins another, every runtime of protocol buffers sorts them so.
+
+    Raises:
+      ValueError: An integer has more than 64 bits.
+    """
     entries = sorted((key.encode(), *value) for key, value in features.items())
     body = b"".join(
         _delimited(1, _delimited(1, key) + _delimited(2, _encode_list(kind, values)))
@@ -37,12 +43,17 @@ def decode(data: bytes) -> dict[str, tuple[str, list[Any]]]:
     """
     try:
         return {key: (kind, values) for key, kind, values in _decode_entries(data)}
-    except (IndexError, KeyError, UnicodeDecodeError) as error:
+    except (IndexError, KeyError, ValueError) as error:
         raise ValueError("these bytes are not a tf.train.Example") from error
 
 
+def _int64(value: int) -> bytes:
+    if not -(1 << 63) <= value < 1 << 63:
+        raise ValueError(f"{value} has more than 64 bits")
+    return _varint(value & 0xFFFFFFFFFFFFFFFF)
+
+
 def _varint(value: int) -> bytes:
-    value &= 0xFFFFFFFFFFFFFFFF
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -63,7 +74,7 @@ def _encode_list(kind: str, values: Any) -> bytes:
     elif kind == FLOAT:
         body = _delimited(1, np.asarray(values, "<f4").tobytes())
     else:
-        body = _delimited(1, b"".join(_varint(int(value)) for value in values))
+        body = _delimited(1, b"".join(_int64(int(value)) for value in values))
     return _delimited(_FIELD_OF_KIND[kind], body)
 
 
@@ -83,7 +94,7 @@ def _read_fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
         tag, at = _read_varint(data, at)
         length, at = _read_varint(data, at)
         if tag & 7 != 2 or at + length > len(data):
-            raise ValueError("these bytes are not a tf.train.Example")
+            raise ValueError(f"no whole length-delimited field ends at byte {at}")
         yield tag >> 3, data[at : at + length]
         at += length
 

@@ -7,16 +7,19 @@ universal_pathlib, without one they are local.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 PARTIAL = ".partial"  # ending of a file that is being written
 
 
 def path_of(text: str | os.PathLike) -> pathlib.Path:
     """A path object for local text, or a ``UPath`` for text with a scheme."""
+    if not isinstance(text, (str, os.PathLike)):
+        return text  # a remote UPath is no PathLike
     name = os.fspath(text)
     if "://" not in name:
         return pathlib.Path(name).expanduser()
@@ -37,13 +40,20 @@ def written_whole(path: pathlib.Path) -> Iterator[IO[bytes]]:
         with temporary.open("wb") as file:
             yield file
             file.flush()
-            with contextlib.suppress(OSError, AttributeError):  # remote: no descriptor
-                os.fsync(file.fileno())
-        temporary.replace(path)
+            with contextlib.suppress(io.UnsupportedOperation, AttributeError):
+                os.fsync(file.fileno())  # remote files have no descriptor
+        _rename(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _rename(source: pathlib.Path, target: pathlib.Path) -> None:
+    if isinstance(source, pathlib.Path):
+        source.replace(target)
+    else:
+        source.rename(target)  # UPath knows no replace; its rename does overwrite
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -56,12 +66,16 @@ def walk(folder: pathlib.Path) -> list[str]:
     """Every file below a folder, as sorted relative paths with ``/``.
 
     Symbolic links to folders are followed; a folder met a second time is not entered.
+
+    Raises:
+      OSError: A folder cannot be listed.
     """
     if "://" in str(folder):
         return sorted(_remote_files(folder))
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
-    for base, folders, names in os.walk(folder, followlinks=True):
+    for base, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+        folders.sort()  # which name of a folder comes first depends on no disk
         status = os.stat(base)
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()
@@ -72,7 +86,12 @@ def walk(folder: pathlib.Path) -> list[str]:
     return sorted(found)
 
 
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def _remote_files(folder: pathlib.Path) -> Iterator[str]:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            yield path.relative_to(folder).as_posix()
+    # One listing, and no patterns: rglob asks for each file, and [ is one to it.
+    remote: Any = folder
+    for path in remote.fs.find(remote.path):
+        yield path.removeprefix(remote.path).lstrip("/")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from absl import flags
 
 from tfdicom import command
-from tfdicom.manifest import load_manifest
+from tfdicom.manifest import load_manifest, split_names
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the data set.")
 _SPLIT = flags.DEFINE_string("split", None, "Splits to show, as train+test; all.")
@@ -42,7 +42,8 @@ def show() -> int:
         raise command.UsageError("show wants --out=FILE.png")
     examples = list(_chosen_examples(_data_dir()))
     if not examples:
-        raise ValueError(f"no example's key begins with {_KEY.value!r}")
+        wanted = f" with a key that begins with {_KEY.value!r}" if _KEY.value else ""
+        raise ValueError(f"there is no example{wanted} in {_SPLIT.value or 'any split'}")
     tile = 240 if len(examples) > 1 else 720
     contact_sheet(examples, tile=tile).save(_OUT.value)
     print(f"{len(examples)} examples in {_OUT.value}")
@@ -53,7 +54,9 @@ def _chosen_examples(data_dir: str) -> Iterator:
     from tfdicom import dataset_reading
 
     manifest = load_manifest(data_dir)
-    names = _SPLIT.value.split("+") if _SPLIT.value else list(manifest.splits)
+    names = list(manifest.splits)
+    if _SPLIT.value:
+        names = split_names(manifest, _SPLIT.value)
     examples = dataset_reading.read_examples(data_dir, "+".join(names))
     if _KEY.value:
         yield from (one for one in examples if one.key.startswith(_KEY.value))

@@ -14,10 +14,10 @@ import numpy as np
 
 PERCENTILES = (0.5, 1.0, 2.0, 5.0, 25.0, 50.0, 75.0, 95.0, 98.0, 99.0, 99.5)
 
-# Mantissa bits kept of a value that is counted: integers up to 4096 are exact, larger
+# Mantissa bits kept of a value that is counted: integers up to 8192 are exact, larger
 # ones and fractions are off by at most one part in 8192. It bounds the number of
 # distinct values whatever the rescale slopes are, and does not depend on any order.
-_MANTISSA_BITS = 12
+_MANTISSA_BITS = 13
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +67,14 @@ def percentile_index(percent: float) -> int:
 class ValueCounts:
     """How often each value occurs; ``merge`` adds two of them.
 
-    ``values`` is float64, ascending, distinct; ``counts`` int64 beside it.
+    ``values`` is float64, ascending, distinct; ``counts`` int64 beside it. ``total``
+    and ``squared_deviations`` (from the mean) are sums over all pixels.
     """
 
     values: np.ndarray
     counts: np.ndarray
     total: float = 0.0
-    squares: float = 0.0
+    squared_deviations: float = 0.0
     minimum: float = math.inf
     maximum: float = -math.inf
 
@@ -107,41 +108,52 @@ class ValueCounts:
         counts = counts[keep]
         if not len(values):
             return cls.empty()
-        weighted = values * counts
+        total = math.fsum(values * counts)
+        deviations = values - total / int(counts.sum())
         return cls(
             *_sum_equal(_rounded(values), counts),
-            total=math.fsum(weighted),
-            squares=math.fsum(weighted * values),
+            total=total,
+            squared_deviations=math.fsum(deviations * deviations * counts),
             minimum=float(values.min()),
             maximum=float(values.max()),
         )
 
     def merge(self, other: ValueCounts) -> ValueCounts:
         """The counts of both together."""
+        if not self.count or not other.count:
+            return self if self.count else other
+        # Chan, Golub and LeVeque 1983: nothing cancels, however far the mean is from 0.
+        between = self.total / self.count - other.total / other.count
+        weight = self.count * other.count / (self.count + other.count)
         return ValueCounts(
             *_sum_equal(
                 np.concatenate([self.values, other.values]),
                 np.concatenate([self.counts, other.counts]),
             ),
             total=self.total + other.total,
-            squares=self.squares + other.squares,
+            squared_deviations=self.squared_deviations
+            + other.squared_deviations
+            + between * between * weight,
             minimum=min(self.minimum, other.minimum),
             maximum=max(self.maximum, other.maximum),
         )
 
+    @property
+    def count(self) -> int:
+        """Number of pixels."""
+        return int(self.counts.sum())
+
     def statistics(self) -> IntensityStatistics | None:
         """The figures, or None where no pixel was counted."""
-        count = int(self.counts.sum())
+        count = self.count
         if not count:
             return None
-        mean = self.total / count
-        variance = max(self.squares / count - mean * mean, 0.0)
         ranks = np.ceil(np.array(PERCENTILES) / 100 * count).clip(1)
         at = np.searchsorted(np.cumsum(self.counts), ranks)
         return IntensityStatistics(
             count=count,
-            mean=mean,
-            deviation=math.sqrt(variance),
+            mean=self.total / count,
+            deviation=math.sqrt(self.squared_deviations / count),
             minimum=self.minimum,
             maximum=self.maximum,
             percentiles=tuple(float(value) for value in self.values[at]),

@@ -249,13 +249,15 @@ def read_index(data_dir: str | pathlib.Path) -> Iterator[IndexEntry]:
     """
     path = files.path_of(data_dir) / INDEX
     with path.open() as file:
-        for number, line in enumerate(file, 1):
-            cells = line.rstrip("\n").split("\t")
-            if len(cells) != len(_INDEX_COLUMNS):
-                raise ValueError(f"{path}, line {number} cannot be read: {line!r}")
-            if number > 1:
-                key, shard, offset, length = cells
-                yield IndexEntry(key, shard, int(offset), int(length))
+        next(file, None)  # names of the columns
+        for number, line in enumerate(file, 2):
+            try:
+                key, shard, offset, length = line.split("\t")
+                entry = IndexEntry(key, shard, int(offset), int(length))
+            except ValueError as error:
+                where = f"{path}, line {number}"
+                raise ValueError(f"{where} cannot be read: {line!r}") from error
+            yield entry
 
 
 CONVERTED, SKIPPED, LEFT_OUT = "converted", "skipped", "left_out"

@@ -97,27 +97,21 @@ def define_flags(
       flag_values: Where to define them.
     """
     for field in _declared(options_class):
-        declared = field.metadata
-        common: dict[str, Any] = {
-            "flag_values": flag_values,
-            "module_name": module_name,
-        }
-        arguments: tuple[Any, ...] = (field.name, field.default, declared["help"])
-        bounds = {
-            "lower_bound": declared["lower"],
-            "upper_bound": declared["upper"],
-        }
+        declared, name = field.metadata, field.name
+        default: Any = field.default
+        common: dict[str, Any] = {"help": declared["help"], "module_name": module_name}
+        common["flag_values"] = flag_values
+        bounds = {"lower_bound": declared["lower"], "upper_bound": declared["upper"]}
         if declared["kind"] is bool:
-            flags.DEFINE_bool(*arguments, **common)
+            flags.DEFINE_bool(name, default, **common)
         elif declared["kind"] is int:
-            flags.DEFINE_integer(*arguments, **bounds, **common)
+            flags.DEFINE_integer(name, default, **bounds, **common)
         elif declared["kind"] is float:
-            flags.DEFINE_float(*arguments, **bounds, **common)
+            flags.DEFINE_float(name, default, **bounds, **common)
         elif declared["choices"]:
-            name, default, help_text = arguments
-            flags.DEFINE_enum(name, default, declared["choices"], help_text, **common)
+            flags.DEFINE_enum(name, default, declared["choices"], **common)
         else:
-            flags.DEFINE_string(*arguments, **common)
+            flags.DEFINE_string(name, default, **common)
 
 
 def from_flags(

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from tfdicom import splits
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.dicom import FrameHeader
-from tfdicom.scan import ScannedImage, left_image
+from tfdicom.scan import ScannedImage
 from tfdicom.series import FramePlan, SeriesPlan, plan_series
 from tfdicom.sharding import fill_shards, virtual_bucket
 from tfdicom.sources.candidates import CONTOUR, IMAGE, LeftFile
@@ -154,8 +154,11 @@ def _plan_patients(
         if source_patient in assigned:
             patients.append(_plan_patient(source_patient, images, pseudonyms))
         elif any(one.file.contours for one in images):
-            for one in images:
-                left += left_image(one.file, "patient_not_in_split", "")
+            left += [
+                LeftFile(path, kind, "patient_not_in_split")
+                for one in images
+                for path, kind in _files(one)
+            ]
             continue
         left += [
             LeftFile(one.file.path, IMAGE, "no_annotation")
@@ -164,6 +167,13 @@ def _plan_patients(
         ]
     patients.sort(key=lambda patient: patient.patient)
     return patients, left
+
+
+def _files(one: ScannedImage) -> Iterator[tuple[str, str]]:
+    """Path and kind of an image and of its contours."""
+    yield one.file.path, IMAGE
+    for contour in one.file.contours:
+        yield contour.path, CONTOUR
 
 
 def _plan_patient(
@@ -221,6 +231,13 @@ def _split_shards(
 
 
 def _warnings(rule: splits.SplitRule, assigned: Mapping[str, str]) -> Iterator[str]:
+    strangers = sorted(set(rule.patients) - set(assigned))
+    if strangers:
+        shown = ", ".join(strangers[:5]) + (", ..." if len(strangers) > 5 else "")
+        yield (
+            f"{len(strangers)} patients that the split names have no annotated image: "
+            f"{shown}"
+        )
     found = set(assigned.values())
     for name in rule.names:
         if name not in found:

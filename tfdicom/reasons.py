@@ -44,8 +44,8 @@ REASONS = {
         fault=False,
     ),
     "patient_not_linked": Reason(
-        "The link file does not name this folder's patient.",
-        "Add a line to the link file.",
+        "No image is of the patient that the contour's path names.",
+        "Add the patient to the link file, or look for the images.",
     ),
     "contour_without_image": Reason(
         "No image has the number that the contour's file name gives.",
@@ -70,7 +70,10 @@ REASONS = {
         "The contour takes no pixel: it lies outside the image, or is too thin.",
         "Check --contour_origin, and that image and contour belong together.",
     ),
-    "contour_unreadable": Reason("The contour file cannot be read as text."),
+    "contour_unreadable": Reason(
+        "The contour file cannot be read as text.",
+        "It should be ASCII text with x and y on each line; export it again.",
+    ),
     "image_unusable": Reason(
         "The image that the contour belongs to was not converted.",
         "See the image's own line.",
@@ -92,7 +95,10 @@ REASONS = {
         "A value of the header cannot be read.",
         "Mend the element, or export the image again.",
     ),
-    "no_pixel_data": Reason("The DICOM object holds no pixels."),
+    "no_pixel_data": Reason(
+        "The DICOM object holds no pixels.",
+        "Export the image itself, or take the object out of the input folder.",
+    ),
     "pixels_unreadable": Reason(
         "The pixel data cannot be decoded: truncated, damaged or of an unknown kind.",
         "Export the image again, uncompressed if possible.",
@@ -100,10 +106,6 @@ REASONS = {
     "pixels_unsupported": Reason(
         "The pixel data is of a kind that records do not hold.",
         "Frames of one or three samples, up to 32 bits, one frame a file are read.",
-    ),
-    "no_patient": Reason(
-        "The image does not say whose it is.",
-        "Choose where the patient comes from with --patient_from.",
     ),
     "no_instance": Reason(
         "The image has no SOP Instance UID (0008,0018).", "Export it again."

@@ -82,9 +82,8 @@ def left_image(image: ImageFile, reason: str, detail: str) -> Iterator[LeftFile]
     """An image that is not used, and the contours that go with it."""
     yield LeftFile(image.path, IMAGE, reason, detail)
     for contour in image.contours:
-        yield LeftFile(
-            contour.path, CONTOUR, "image_unusable", f"{image.path}: {detail}"
-        )
+        where = f"{image.path}: {detail}" if detail else image.path
+        yield LeftFile(contour.path, CONTOUR, "image_unusable", where)
 
 
 def _without_duplicates(

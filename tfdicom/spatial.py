@@ -33,7 +33,12 @@ class ImagePlane:
     pixel_spacing: tuple[float, float]
 
     def __post_init__(self) -> None:
-        """Refuses directions that are not orthonormal, and spacing that is not > 0."""
+        """Refuses directions that are not orthonormal, and numbers that are none."""
+        if not all(map(math.isfinite, self.position)):
+            raise ValueError(
+                "(0020,0032) 'Image Position (Patient)' should be three finite "
+                f"numbers; got {self.position}"
+            )
         row, column = np.reshape(self.orientation, (2, 3))
         gram = np.array([row @ row - 1, column @ column - 1, row @ column])
         # Written so that a NaN fails.

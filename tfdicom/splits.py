@@ -45,7 +45,7 @@ def parse_split(text: str) -> SplitRule:
     for name in names:
         _check_name(name, text)
     values = [value.strip() for _, _, value in pairs]
-    if names and values == [""]:
+    if values == [""]:
         return SplitRule(names, {names[0]: 1.0}, {})
     numbers = [_number(value) for value in values]
     if all(number is not None for number in numbers):
@@ -73,7 +73,7 @@ def _number(text: str) -> float | None:
 
 def _check_fractions(fractions: Mapping[str, float], text: str) -> None:
     total = sum(fractions.values())
-    if min(fractions.values()) <= 0 or abs(total - 1) > 0.011:
+    if not (min(fractions.values()) > 0 and abs(total - 1) <= 0.011):  # NaN too
         raise ValueError(
             f"split={text!r}: fractions must be positive and sum to 1, got {total:g}"
         )
@@ -84,6 +84,10 @@ def _named_patients(
 ) -> SplitRule:
     patients: dict[str, str] = {}
     for name, value in zip(names, values, strict=True):
+        if not value.strip("+ "):
+            raise ValueError(
+                f"split={text!r}: {name!r} has neither a fraction nor patients"
+            )
         for patient in filter(None, (part.strip() for part in value.split("+"))):
             if patient in patients:
                 raise ValueError(
@@ -113,14 +117,15 @@ def parse_split_table(text: str, *, source: str) -> SplitRule:
         )
     patients: dict[str, str] = {}
     for row in reader:
-        patient, name = row["patient_id"].strip(), (row["split"] or "").strip()
+        where = f"{source}, line {reader.line_num}"
+        patient, name = ((row[c] or "").strip() for c in ("patient_id", "split"))
         if not patient or not name or patients.get(patient, name) != name:
             raise ValueError(
-                f"{source}, line {reader.line_num}: a patient with one split is "
-                f"wanted, got {patient!r} and {name!r}"
+                f"{where}: a patient with one split is wanted, "
+                f"got {patient!r} and {name!r}"
                 + (f" (before: {patients[patient]!r})" if patient in patients else "")
             )
-        _check_name(name, source)
+        _check_name(name, where)
         patients[patient] = name
     if not patients:
         raise ValueError(f"{source}: it names no patient")

@@ -7,6 +7,7 @@ stream of such records; offsets then count uncompressed bytes.
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import struct
 import zlib
@@ -15,9 +16,18 @@ from typing import IO
 
 import google_crc32c
 
-COMPRESSIONS = ("none", "zlib", "gzip")
-_WINDOW_BITS = {"zlib": 15, "gzip": 31}
+# wbits of zlib; 31 writes a GZIP header without a time: equal records, equal bytes.
+_WINDOW_BITS = {"none": None, "zlib": 15, "gzip": 31}
+COMPRESSIONS = tuple(_WINDOW_BITS)
 _HEADER, _FOOTER = 12, 4
+_CHUNK = 1 << 16  # bytes inflated at a time
+
+
+def _window_bits(compression: str) -> int | None:
+    if compression not in COMPRESSIONS:
+        known = ", ".join(COMPRESSIONS)
+        raise ValueError(f"compression={compression!r}: choose one of {known}")
+    return _WINDOW_BITS[compression]
 
 
 def _masked_crc(data: bytes) -> bytes:
@@ -33,8 +43,7 @@ class TFRecordWriter:
         """Takes a file open for writing and one of ``COMPRESSIONS``."""
         self._file = file
         self._offset = 0
-        bits = _WINDOW_BITS.get(compression)
-        # wbits 31 writes a GZIP header without a time: equal records, equal bytes.
+        bits = _window_bits(compression)
         self._compressor = zlib.compressobj(6, zlib.DEFLATED, bits) if bits else None
 
     def write(self, data: bytes) -> int:
@@ -65,6 +74,8 @@ def read_records(path: pathlib.Path, *, compression: str = "none") -> Iterator[b
         while header := read(_HEADER):
             yield _checked(header, read, f"{path}, record {number}")
             number += 1
+        if not read.at_end:
+            raise ValueError(f"{path}, record {number}: damaged or cut short before it")
 
 
 def _checked(header: bytes, read: _Reader, where: str) -> bytes:
@@ -78,21 +89,33 @@ def _checked(header: bytes, read: _Reader, where: str) -> bytes:
 
 
 class _Reader:
-    """Reads exactly so many uncompressed bytes, fewer at the end only."""
+    """Reads exactly so many uncompressed bytes, fewer at the end or at damage only."""
 
     def __init__(self, file: IO[bytes], compression: str) -> None:
         self._file = file
-        bits = _WINDOW_BITS.get(compression)
+        bits = _window_bits(compression)
         self._inflate = zlib.decompressobj(bits) if bits else None
         self._buffer = b""
 
     def __call__(self, size: int) -> bytes:
         if not self._inflate:
             return self._file.read(size)
-        while len(self._buffer) < size and (chunk := self._file.read(1 << 16)):
-            self._buffer += self._inflate.decompress(chunk)
+        with contextlib.suppress(zlib.error):
+            while len(self._buffer) < size and (chunk := self._deflated()):
+                self._buffer += self._inflate.decompress(chunk, _CHUNK)
         out, self._buffer = self._buffer[:size], self._buffer[size:]
         return out
+
+    def _deflated(self) -> bytes:
+        """More of the compressed stream, empty at its end."""
+        if not self._inflate or self._inflate.eof:
+            return b""
+        return self._inflate.unconsumed_tail or self._file.read(_CHUNK)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the compressed stream, if it is one, came to its proper end."""
+        return not self._inflate or self._inflate.eof
 
 
 def read_record_at(path: pathlib.Path, offset: int) -> bytes:

@@ -133,7 +133,13 @@ def custom_layout(
         missing = parts - set(compile_pattern(pattern).groupindex)
         if missing:
             raise ValueError(f"pattern {pattern!r} lacks {{{missing.pop()}}}")
-    return Layout(CUSTOM, image_pattern, contour_pattern, link_file)
+    return Layout(
+        CUSTOM,
+        image_pattern,
+        contour_pattern,
+        link_file,
+        link_required=link_file is not None,
+    )
 
 
 def parse_structures(text: str) -> dict[str, str]:
@@ -207,11 +213,13 @@ def _listing(
     contours: Mapping[str, dict[str, str]],
     structures: Mapping[str, str],
 ) -> SourceListing:
-    links = _links(folder, layout)
     by_name = collections.defaultdict(list)
     for path, parts in images.items():
         by_name[_number_key(parts["patient"]), int(parts["image"])].append(path)
     patients = {patient for patient, _ in by_name}
+    links = _links(folder, layout)
+    if not layout.link_required and patients.isdisjoint(links.values()):
+        links = {}  # a table of another release, whose images have other names
 
     paired: dict[str, list[ContourFile]] = collections.defaultdict(list)
     left = []
@@ -221,7 +229,7 @@ def _listing(
         found = by_name.get((patient, int(parts["image"])), [])
         reason = _why_not_paired(patient in patients, len(found))
         if reason:
-            detail = ", ".join(found) if found else f"image {int(parts['image'])}"
+            detail = ", ".join(found) or _missing(reason, parts, layout)
             left.append(LeftFile(path, CONTOUR, reason, detail))
         else:
             structure = structures.get(parts["structure"], parts["structure"])
@@ -248,6 +256,12 @@ def _why_not_paired(patient_known: bool, images: int) -> str | None:
     if not patient_known:
         return "patient_not_linked"
     return {0: "contour_without_image", 1: None}.get(images, "two_images_for_contour")
+
+
+def _missing(reason: str, parts: Mapping[str, str], layout: Layout) -> str:
+    if reason == "contour_without_image":
+        return f"image {int(parts['image'])}"
+    return f"patient {parts['patient']!r}, link file {layout.link_file or 'not given'}"
 
 
 def _twice_outlined(paired: dict[str, list[ContourFile]]) -> Iterator[LeftFile]:

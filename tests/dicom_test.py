@@ -1,0 +1,237 @@
+import re
+import sys
+import warnings
+
+import numpy as np
+import pydicom
+import pytest
+
+from tests import real_data, source_folders
+from tfdicom import dicom
+from tfdicom.reasons import InputSkipped
+
+CORNERSTONE = "odd/cornerstone/packages/dicomImageLoader/testImages"
+DECODED_BY_PYDICOM_ALONE = (
+    "LittleEndianExplicitTransferSyntax_1.2.840.10008.1.2.1",
+    "LittleEndianImplicitTransferSyntax_1.2.840.10008.1.2",
+    "BigEndianExplicitTransferSyntax_1.2.840.10008.1.2.2",
+    "DeflatedExplicitVRLittleEndianTransferSyntax_1.2.840.10008.1.2.1.99",
+    "RLELosslessTransferSyntax_1.2.840.10008.1.2.5",
+)
+
+
+@pytest.fixture
+def image(tmp_path):
+    """Writes an image with other elements or pixels and returns its path."""
+
+    def write(**elements):
+        path = tmp_path / "image.dcm"
+        source_folders.write_image(path, "P1", 3)
+        source_folders.edit(path, **elements)
+        return path
+
+    return write
+
+
+def skipped(read, path):
+    with pytest.raises(InputSkipped) as error:
+        read(path)
+    return error.value
+
+
+def test_header_holds_what_a_plan_needs(image):
+    header = dicom.read_header(image(PatientID=" P1 ", TriggerTime="12.5"))
+    assert header.patient_id == "P1"
+    assert header.study == source_folders.uid("P1", "study")
+    assert header.series == source_folders.uid("P1", "series")
+    assert header.instance == source_folders.uid("P1", 3)
+    assert (header.rows, header.columns) == (40, 48)
+    assert header.bytes_per_pixel == 2
+    assert header.plane.orientation == source_folders.ORIENTATION
+    assert header.plane.pixel_spacing == source_folders.SPACING
+    assert header.temporal_order == (0, 12.5, 3)
+    assert not header.burned_in
+    assert header.findings == ()
+
+
+@pytest.mark.parametrize(
+    ("elements", "findings"),
+    [
+        ({"ImagePositionPatient": None}, ()),
+        ({"ImageOrientationPatient": None}, ()),
+        ({"PixelSpacing": None}, ()),
+        ({"PixelSpacing": ""}, ()),
+        ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, ("geometry_invalid",)),
+        ({"PixelSpacing": [0, 0]}, ("geometry_invalid",)),
+    ],
+)
+def test_geometry_that_is_absent_or_senseless_is_absent(image, elements, findings):
+    header = dicom.read_header(image(**elements))
+    assert header.plane is None
+    assert header.findings == findings
+
+
+@pytest.mark.parametrize(
+    ("elements", "spacing"),
+    [
+        ({}, source_folders.SPACING),
+        ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, source_folders.SPACING),
+        ({"PixelSpacing": None}, None),
+        ({"PixelSpacing": [0, 0]}, None),
+        ({"PixelSpacing": [-1, 1]}, None),
+    ],
+)
+def test_spacing_is_kept_where_it_makes_sense(image, elements, spacing):
+    frame = dicom.read_frame(image(**elements))
+    assert frame.attributes["pixel_spacing"] == spacing
+
+
+@pytest.mark.parametrize(
+    ("elements", "code", "detail"),
+    [
+        ({"Rows": None}, "no_pixel_data", r"\(0028,0010\)"),
+        ({"Columns": 0}, "no_pixel_data", r"\(0028,0010\)"),
+        ({"SOPInstanceUID": None}, "no_instance", ""),
+        ({"SOPInstanceUID": ""}, "no_instance", ""),
+        ({"PixelSpacing": [1]}, "header_invalid", r"\(0028,0030\) 'Pixel Spacing': 2"),
+        (
+            {"ImageOrientationPatient": [1, 0, 0]},
+            "header_invalid",
+            r"\(0020,0037\) 'Image Orientation \(Patient\)': 6 .* got 3",
+        ),
+    ],
+)
+def test_header_is_refused_by_its_element(image, elements, code, detail):
+    error = skipped(dicom.read_header, image(**elements))
+    assert error.code == code
+    assert re.search(detail, error.detail)
+
+
+def test_number_that_is_none_is_refused_by_its_element(image):
+    path = image()
+    path.write_bytes(path.read_bytes().replace(rb"1.5\1.25", rb"1.5\wide"))
+    error = skipped(dicom.read_header, path)
+    assert error.code == "header_invalid"
+    assert "(0028,0030) 'Pixel Spacing'" in error.detail and "wide" in error.detail
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\0" * 400, b"\0" * 128 + b"DICM"])
+@pytest.mark.parametrize("read", [dicom.read_header, dicom.read_frame])
+def test_file_that_is_no_image(tmp_path, content, read):
+    path = tmp_path / "x.dcm"
+    path.write_bytes(content)
+    assert skipped(read, path).code in ("not_dicom", "no_pixel_data")
+
+
+def test_file_that_ends_within_its_header(image):
+    path = image()
+    path.write_bytes(path.read_bytes()[:500])
+    assert skipped(dicom.read_header, path).code in ("not_dicom", "no_pixel_data")
+
+
+def test_missing_file_is_not_a_bad_one(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        dicom.read_header(tmp_path / "none.dcm")
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32"])
+def test_pixels_are_the_stored_ones(image, dtype):
+    limits = np.iinfo(dtype)
+    random = np.random.default_rng(1)
+    pixels = random.integers(limits.min, limits.max, (7, 9), endpoint=True)
+    frame = dicom.read_frame(image(pixels=pixels.astype(dtype)))
+    assert frame.pixels.dtype == dtype
+    np.testing.assert_array_equal(frame.pixels, pixels)
+
+
+def test_colour_has_three_samples(image):
+    pixels = np.random.default_rng(2).integers(0, 255, (7, 9, 3)).astype(np.uint8)
+    frame = dicom.read_frame(image(pixels=pixels))
+    np.testing.assert_array_equal(frame.pixels, pixels)
+    assert frame.attributes["photometric_interpretation"] == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("elements", "attribute", "value"),
+    [
+        ({}, "rescale_slope", 1.0),
+        ({}, "rescale_intercept", 0.0),
+        ({"RescaleSlope": "0.5"}, "rescale_slope", 0.5),
+        ({"RescaleIntercept": "-1024"}, "rescale_intercept", -1024.0),
+        ({}, "units", None),
+        ({"RescaleType": "HU"}, "units", "HU"),
+        ({"Units": "BQML"}, "units", "BQML"),
+        ({}, "padding", None),
+        ({"PixelPaddingValue": -2000}, "padding", (-2000, -2000)),
+        (
+            {"PixelPaddingValue": -1, "PixelPaddingRangeLimit": -2000},
+            "padding",
+            (-2000, -1),
+        ),
+        ({}, "window", None),
+        ({"WindowCenter": [40, 300], "WindowWidth": [400, 1500]}, "window", (40, 400)),
+        ({"WindowCenter": 40}, "window", None),
+        ({"MagneticFieldStrength": "1.5"}, "field_strength", 1.5),
+        ({"MagneticFieldStrength": ""}, "field_strength", None),
+        ({}, "manufacturer", "Acme"),
+        ({"ManufacturerModelName": "X1"}, "model", "X1"),
+        ({"TriggerTime": "33.25"}, "trigger_time", 33.25),
+        (
+            {"PhotometricInterpretation": "MONOCHROME1"},
+            "photometric_interpretation",
+            "MONOCHROME1",
+        ),
+    ],
+)
+def test_attributes(image, elements, attribute, value):
+    assert dicom.read_frame(image(**elements)).attributes[attribute] == value
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("elements", "damage", "code"),
+    [
+        ({"PixelData": None}, None, "no_pixel_data"),
+        ({}, _cut, "pixels_unreadable"),
+        ({"NumberOfFrames": 2}, None, "pixels_unsupported"),
+        ({"Rows": 41}, None, "pixels_unreadable"),
+        ({"RescaleSlope": [1, 2]}, None, None),
+    ],
+)
+def test_frame_that_cannot_be_used(image, elements, damage, code):
+    path = image(**elements)
+    if damage:
+        damage(path)
+    if code is None:
+        assert dicom.read_frame(path).attributes["rescale_slope"] == 1
+    else:
+        assert skipped(dicom.read_frame, path).code == code
+
+
+@real_data.needs_shared(CORNERSTONE)
+@pytest.mark.parametrize("ending", DECODED_BY_PYDICOM_ALONE)
+def test_every_transfer_syntax_gives_the_same_pixels(ending):
+    folder = real_data.SHARED / CORNERSTONE
+    expected = pydicom.dcmread(folder / "CTImage.dcm").pixel_array
+    frame = dicom.read_frame(folder / f"CTImage.dcm_{ending}.dcm")
+    np.testing.assert_array_equal(frame.pixels, expected)
+
+
+@real_data.needs_sunnybrook
+def test_identifiers_that_break_the_rules_are_read_without_a_word():
+    # Their UIDs have components that begin with 0.
+    path = real_data.SUNNYBROOK / "dicoms/SCD0000101/48.dcm"
+    before = pydicom.config.settings.reading_validation_mode
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        header = dicom.read_header(path)
+        dicom.read_frame(path)
+    assert header.instance == "2.16.124.113543.6006.99.3391139613699913089"
+    assert pydicom.config.settings.reading_validation_mode == before
+
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

@@ -1,0 +1,180 @@
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from tests import synthetic
+from tfdicom.input_options import InputOptions
+from tfdicom.input_plan import make_plan
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plain")
+    synthetic.write_dataset(
+        folder,
+        {
+            "train": {
+                "a": synthetic.frames(5),
+                "b": synthetic.frames(3, annotated="10"),
+                "c": synthetic.frames(4, annotated="01"),
+            },
+            "test": {"d": synthetic.frames(3)},
+            "empty": {"e": synthetic.frames(2, annotated="00")},
+        },
+        shards=3,
+    )
+    return folder
+
+
+def _plan(folder, split="train", *, params=None, input_context=None, **fields):
+    options = InputOptions(**{"normalize": "none", **fields})
+    return make_plan(
+        folder, split, options, params=params, input_context=input_context
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "examples", "left_out"),
+    [
+        ({}, 5, 7),
+        ({"classes": "inner"}, 8, 4),
+        ({"classes": "outer"}, 9, 3),
+        ({"unannotated": "weight"}, 12, 0),
+        ({"unannotated": "ignore", "classes": "outer"}, 12, 0),
+    ],
+)
+def test_counts_what_is_annotated(folder, fields, examples, left_out):
+    plan = _plan(folder, **fields)
+    assert (plan.examples, plan.left_out) == (examples, left_out)
+
+
+@pytest.mark.parametrize(
+    ("fields", "batches"),
+    [
+        ({}, 1),
+        ({"batch_size": 5}, 1),
+        ({"batch_size": 4}, 2),
+        ({"batch_size": 4, "drop_remainder": True}, 1),
+        ({"batch_size": 4, "num_epochs": 3}, 4),
+        ({"batch_size": 4, "num_epochs": 3, "drop_remainder": True}, 3),
+        ({"num_epochs": None}, None),
+        ({"num_epochs": 0}, None),
+    ],
+)
+def test_counts_batches(folder, fields, batches):
+    assert _plan(folder, **fields).batches == batches
+
+
+def test_training_is_for_train_unless_said(folder):
+    assert _plan(folder).training and not _plan(folder, "test").training
+    assert not _plan(folder, "train+test").training
+    assert _plan(folder, "train+test", training=True).training
+    assert not _plan(folder, training=False).training
+    assert _plan(folder, augment="standard").augmentation.moves
+    assert not _plan(folder, "test", augment="standard").augmentation.moves
+
+
+def test_splits_are_read_in_the_order_named(folder):
+    files = [path.rsplit("/", 1)[1] for path in _plan(folder, "test+train").files]
+    assert files == ["test-00000-of-00003.tfrecord"] + [
+        f"train-0000{i}-of-00003.tfrecord" for i in range(3)
+    ]
+
+
+def test_buffer_is_the_split_or_what_fits(tmp_path):
+    big = synthetic.frames(6, shape=(512, 512, 1))
+    synthetic.write_dataset(tmp_path, {"train": {"a": big}})
+    assert _plan(tmp_path).shuffle_buffer == 6
+    # A record has 0.56 MiB.
+    assert _plan(tmp_path, shuffle_memory_mb=2).shuffle_buffer == 3
+    assert _plan(tmp_path, shuffle_memory_mb=1).shuffle_buffer == 1
+
+
+def _context(count, index, replicas=1):
+    return SimpleNamespace(
+        num_input_pipelines=count,
+        input_pipeline_id=index,
+        get_per_replica_batch_size=lambda size: size // replicas,
+    )
+
+
+def test_pipelines_share_the_shards(folder):
+    plans = [
+        _plan(folder, unannotated="ignore", input_context=_context(2, index, 4))
+        for index in (0, 1)
+    ]
+    assert [len(plan.files) for plan in plans] == [2, 1]
+    assert not set(plans[0].files) & set(plans[1].files)
+    assert sum(plan.examples for plan in plans) == 12
+    assert [plan.options.batch_size for plan in plans] == [2, 2]
+
+
+def test_params_win(folder):
+    assert _plan(folder, params={"batch_size": 3}).options.batch_size == 3
+    assert _plan(folder, params={"rate": 0.1}).options.batch_size == 8
+    with pytest.raises(ValueError, match="batch_size=0"):
+        _plan(folder, params={"batch_size": 0})
+
+
+@pytest.mark.parametrize(
+    ("split", "fields", "message"),
+    [
+        ("valid", {}, "no split 'valid'; this data set has train, test, empty"),
+        ("train+train", {}, "names a split twice"),
+        ("train", {"classes": "rv"}, "no class 'rv'; this data set has inner, outer"),
+        ("empty", {}, "'empty' has no example to read: of 2, none is annotated"),
+        (
+            "train",
+            {"input_context": _context(4, 0)},
+            "'train' has 3 shards .* fewer than the 4 .*--num_shards=4",
+        ),
+        ("train", {"normalize": "zscore_dataset"}, None),
+    ],
+)
+def test_says_what_is_wrong_and_known(folder, split, fields, message):
+    if message is None:
+        assert _plan(folder, split, **fields).rules["MR"].constants
+        return
+    with pytest.raises(ValueError, match=message):
+        _plan(folder, split, **fields)
+
+
+def test_says_where_no_data_set_is(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no data set"):
+        _plan(tmp_path)
+
+
+def _write(folder, *frames):
+    synthetic.write_dataset(folder, {"train": {"a": list(frames)}}, shards=1)
+    return folder / "train-00000-of-00001.tfrecord"
+
+
+def test_missing_and_shortened_shards_are_named(tmp_path):
+    shard = _write(tmp_path, synthetic.Frame())
+    size = shard.stat().st_size
+    shard.write_bytes(shard.read_bytes()[:-5])
+    message = f"train-00000-of-00001.tfrecord has {size - 5} bytes.* says {size}"
+    with pytest.raises(ValueError, match=message):
+        _plan(tmp_path)
+    shard.unlink()
+    with pytest.raises(FileNotFoundError, match="00001.tfrecord is missing"):
+        _plan(tmp_path)
+
+
+def test_differing_sizes_want_an_image_size(tmp_path):
+    _write(tmp_path, synthetic.Frame(), synthetic.Frame(shape=(9, 20, 1)))
+    with pytest.raises(ValueError, match=r"differ \(9x20, 12x16\): choose image_size"):
+        _plan(tmp_path)
+    plan = _plan(tmp_path, image_size="8,8")
+    assert (plan.shape, plan.size, plan.uniform) == ((12, 20, 1), (8, 8), False)
+
+
+def test_grey_and_colour_do_not_mix(tmp_path):
+    _write(tmp_path, synthetic.Frame(), synthetic.Frame(shape=(12, 16, 3)))
+    with pytest.raises(ValueError, match=r"\[1, 3\] samples per pixel are mixed"):
+        _plan(tmp_path, image_size=8)
+
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

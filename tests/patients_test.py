@@ -1,0 +1,88 @@
+import sys
+
+import pytest
+
+from tests import source_folders
+from tfdicom import dicom, patients
+from tfdicom.scan import ScannedImage
+from tfdicom.sources.candidates import ContourFile, ImageFile
+
+CONTOURS = (ContourFile("c.txt", "inner"),)
+
+
+@pytest.fixture
+def image(tmp_path):
+    """A scanned image of a patient under a path."""
+
+    def scanned(path, patient="P1", study="1.2.3", *, contours=CONTOURS):
+        file = tmp_path / "image.dcm"
+        source_folders.write_image(file, patient, 1, StudyInstanceUID=study)
+        return ScannedImage(ImageFile(path, contours), dicom.read_header(file))
+
+    return scanned
+
+
+@pytest.mark.parametrize(
+    ("patient_from", "expected"),
+    [
+        ("tag", ["A", "B", "A"]),
+        ("study", ["1.2.3", "1.2.4", "1.2.5"]),
+        (r"folder:site\d/([^/]+)", ["p1", "p1", "p2"]),
+        (r"folder:site\d", ["site1", "site2", "site2"]),
+    ],
+)
+def test_patient_from(image, patient_from, expected):
+    images = [
+        image("site1/p1/1.dcm", "A", "1.2.3"),
+        image("site2/p1/1.dcm", "B", "1.2.4"),
+        image("site2/p2/1.dcm", "A", "1.2.5"),
+    ]
+    found = patients.identify(images, patient_from, several_splits=True)
+    assert found == expected
+
+
+def test_table_names_folders_and_files_the_longest_path_wins(image, tmp_path):
+    table = tmp_path / "who.csv"
+    rows = ("path,patient_id,note", "a,One,x", "a/b/,Two,x", "a/b/2.dcm,Three,x")
+    table.write_text("\ufeff" + "\n".join(rows))
+    paths = ["a/1.dcm", "a/b/1.dcm", "a/b/2.dcm", "a/bc/1.dcm"]
+    images = [image(path) for path in paths]
+    found = patients.identify(images, f"csv:{table}", several_splits=True)
+    assert found == ["One", "Two", "Three", "One"]
+
+
+@pytest.mark.parametrize("rows", ["", "file,patient_id\na,b\n", "path\na\n"])
+def test_table_needs_its_columns(image, tmp_path, rows):
+    table = tmp_path / "who.csv"
+    table.write_text(rows)
+    with pytest.raises(ValueError, match=r"who.csv: the columns path and patient_id"):
+        patients.identify([image("a")], f"csv:{table}", several_splits=True)
+
+
+def test_image_that_the_table_does_not_name_has_no_patient(image, tmp_path):
+    table = tmp_path / "who.csv"
+    table.write_text("path,patient_id\na,One\n")
+    with pytest.raises(ValueError, match="b/1.dcm .* the file of --patient_from"):
+        patients.identify([image("b/1.dcm")], f"csv:{table}", several_splits=True)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "Anonymous", "ANONYMIZED", "unknown", "0"])
+def test_nobodys_image_is_refused(image, name):
+    images = [image("a/1.dcm", "A"), image("a/2.dcm", name)]
+    with pytest.raises(
+        ValueError, match=r"1 annotated images .* a/2.dcm .*'Patient ID'.*--patient_from"
+    ):
+        patients.identify(images, "tag", several_splits=True)
+    unannotated = [images[0], image("b/1.dcm", "B"), image("a/2.dcm", name, contours=())]
+    assert len(patients.identify(unannotated, "tag", several_splits=True)) == 3
+
+
+def test_one_identifier_for_everything_is_refused(image):
+    images = [image("a/1.dcm"), image("b/1.dcm"), image("c/1.dcm", "B", contours=())]
+    with pytest.raises(ValueError, match=r"one patient, 'P1'.*--split=train"):
+        patients.identify(images, "tag", several_splits=True)
+    assert patients.identify(images, "tag", several_splits=False) == ["P1", "P1", "B"]
+
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

@@ -1,0 +1,100 @@
+import math
+import sys
+
+import numpy as np
+import pytest
+
+from tfdicom.spatial import ImagePlane, slice_indices, slice_spacing
+
+AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+OBLIQUE = (0.8, 0.6, 0.0, 0.0, 0.0, -1.0)
+NAN = math.nan
+
+
+def plane(position=(10.0, -20.0, 30.0), orientation=OBLIQUE, spacing=(1.5, 1.25)):
+    return ImagePlane(position, orientation, spacing)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "element"),
+    [
+        ({"orientation": (1, 0, 0, 1, 0, 0)}, "0020,0037"),
+        ({"orientation": (1, 0, 0, 0, 1.01, 0)}, "0020,0037"),
+        ({"orientation": (0, 0, 0, 0, 1, 0)}, "0020,0037"),
+        ({"orientation": (NAN, 0, 0, 0, 1, 0)}, "0020,0037"),
+        ({"spacing": (0, 1)}, "0028,0030"),
+        ({"spacing": (1, -1)}, "0028,0030"),
+        ({"spacing": (1, NAN)}, "0028,0030"),
+        ({"spacing": (math.inf, 1)}, "0028,0030"),
+        ({"position": (0, NAN, 0)}, "0020,0032"),
+        ({"position": (0, 0, math.inf)}, "0020,0032"),
+    ],
+)
+def test_refuses_a_plane_that_is_none(wrong, element):
+    with pytest.raises(ValueError, match=rf"\({element}\).*got"):
+        plane(**wrong)
+
+
+def test_directions_rounded_by_an_export_are_accepted():
+    plane(orientation=(0.8, 0.6, 0.0001, 0, 0, -0.9999))
+
+
+def test_pixel_coordinates_become_those_of_the_patient():
+    # PS3.3 C.7.6.2.1.1, equation C.7.6.2.1-1: i is the column, j the row.
+    matrix = np.zeros((4, 4))
+    matrix[:3, 0] = np.array(OBLIQUE[:3]) * 1.25
+    matrix[:3, 1] = np.array(OBLIQUE[3:]) * 1.5
+    matrix[:3, 3] = (10, -20, 30)
+    points = np.array([[0, 0], [1, 0], [0, 1], [7.5, -3.25]])
+    homogeneous = np.concatenate([points, np.zeros((4, 1)), np.ones((4, 1))], axis=1)
+    expected = (matrix @ homogeneous.T).T[:, :3]
+    np.testing.assert_allclose(plane().to_patient(points), expected, atol=1e-12)
+
+
+def test_distance_is_along_the_normal_only():
+    here = plane()
+    np.testing.assert_allclose(here.normal, (-0.6, 0.8, 0), atol=1e-12)
+    (beside,) = here.to_patient(np.array([[30.0, 70.0]]))
+    assert plane(position=tuple(beside)).distance == pytest.approx(here.distance)
+    behind = tuple(np.array(here.position) + 8 * here.normal)
+    assert plane(position=behind).distance == pytest.approx(here.distance + 8)
+
+
+@pytest.mark.parametrize(
+    ("other", "parallel"),
+    [
+        ({}, True),
+        ({"position": (0.0, 0.0, 0.0)}, True),
+        ({"orientation": (0.80001, 0.59999, 0, 0, 0, -1)}, True),
+        ({"spacing": (1.50001, 1.25)}, True),
+        ({"orientation": (0.79, math.sqrt(1 - 0.79**2), 0, 0, 0, -1)}, False),
+        ({"orientation": AXIAL}, False),
+        ({"orientation": (0.8, 0.6, 0, 0, 0, 1)}, False),
+        ({"spacing": (1.25, 1.5)}, False),
+        ({"spacing": (1.52, 1.25)}, False),
+    ],
+)
+def test_parallel(other, parallel):
+    assert plane().is_parallel_to(plane(**other)) == parallel
+    assert plane(**other).is_parallel_to(plane()) == parallel
+
+
+@pytest.mark.parametrize(
+    ("distances", "indices", "spacing"),
+    [
+        ([5.0], [0], None),
+        ([5.0, 5.0], [0, 0], None),
+        ([0.0, 8.0, 16.0], [0, 1, 2], 8.0),
+        ([16.0, -8.0, 0.0], [2, 0, 1], 12.0),
+        ([8.0, 0.0, 8.004, 0.0], [1, 0, 1, 0], 8.0),
+        ([0.0, 8.0, 24.0, 32.0], [0, 1, 2, 3], 8.0),
+    ],
+)
+def test_slices_by_distance(distances, indices, spacing):
+    assert slice_indices(distances) == indices
+    found = slice_spacing(distances)
+    assert found is None if spacing is None else found == pytest.approx(spacing, 1e-3)
+
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

@@ -1,0 +1,215 @@
+"""Writes little data sets: records and manifest, as a converter would."""
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tfdicom import example_schema, intensity_statistics, manifest, tfrecord_file
+from tfdicom.intensity_statistics import ValueCounts
+
+CLASSES = ("inner", "outer")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One frame to write; what is not given is drawn from its number."""
+
+    shape: tuple[int, ...] = (12, 16, 1)
+    dtype: str = "int16"
+    modality: str = "MR"
+    slope: float = 1.0
+    intercept: float = 0.0
+    padding: tuple[float, float] | None = None
+    suv_factor: float | None = None
+    spacing: tuple[float, float] | None = (1.5, 1.25)
+    annotated: str = "11"
+    pixels: np.ndarray | None = None
+    masks: np.ndarray | None = None
+    ignore: np.ndarray | None = None
+    series_statistics: bool = True
+    slice_index: int | None = 0
+
+
+def draw_pixels(frame: Frame, number: int) -> np.ndarray:
+    if frame.pixels is not None:
+        return frame.pixels
+    random = np.random.default_rng(number)
+    if frame.dtype.startswith("float"):
+        return random.normal(20, 7, frame.shape).astype(frame.dtype)
+    limits = np.iinfo(frame.dtype)
+    low, high = max(limits.min, -900), min(limits.max, 3000)
+    return random.integers(low, high, frame.shape).astype(frame.dtype)
+
+
+def draw_masks(frame: Frame, number: int) -> np.ndarray:
+    """bool ``[classes, rows, columns]``; empty where not annotated."""
+    random = np.random.default_rng(number + 1000)
+    count = len(frame.annotated)
+    masks = frame.masks
+    if masks is None:
+        masks = random.random((count, *frame.shape[:2])) < 0.4
+    return masks & (np.array(list(frame.annotated)) == "1")[:, None, None]
+
+
+def make_example(
+    frame: Frame,
+    number: int,
+    *,
+    patient: str = "p0",
+    classes: Sequence[str] = CLASSES,
+) -> example_schema.FrameExample:
+    """The record of one frame; its key is a hash of its number."""
+    pixels, masks = draw_pixels(frame, number), draw_masks(frame, number)
+    key = hashlib.sha256(str(number).encode()).hexdigest()[:32]
+    counts = ValueCounts.of(
+        pixels,
+        slope=frame.slope,
+        intercept=frame.intercept,
+        padding=frame.padding,
+    )
+    statistics = counts.statistics()
+    figures = statistics and statistics.to_floats()
+    ignore = frame.ignore
+    return example_schema.FrameExample(
+        version=example_schema.SCHEMA_VERSION,
+        kind=example_schema.KIND_FRAME,
+        key=key,
+        key_hash=int.from_bytes(bytes.fromhex(key[:16]), "big", signed=True),
+        patient=patient,
+        study=f"study-{patient}",
+        series=f"series-{patient}",
+        instance=f"instance-{number}",
+        frame_number=1,
+        **example_schema.pack_pixels(pixels),
+        rescale_slope=frame.slope,
+        rescale_intercept=frame.intercept,
+        photometric_interpretation="MONOCHROME2",
+        padding=frame.padding,
+        modality=frame.modality,
+        suv_factor=frame.suv_factor,
+        image_statistics=figures,
+        # Not the image's own, so that a test tells them apart.
+        series_statistics=series_figures(figures) if frame.series_statistics else None,
+        pixel_spacing=frame.spacing,
+        slice_index=frame.slice_index,
+        classes=tuple(classes),
+        class_expressions=tuple(classes),
+        annotated=tuple(int(one) for one in frame.annotated),
+        **example_schema.describe_masks(masks),
+        ignore=None if ignore is None else example_schema.pack_planes(ignore[None]),
+    )
+
+
+def series_figures(figures: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    """Statistics of the made-up series: mean + 3, deviation x 2, the rest as is."""
+    return figures and (figures[0] + 3, figures[1] * 2, *figures[2:])
+
+
+Patients = Mapping[str, Sequence[Frame]]
+
+
+def write_dataset(
+    folder: pathlib.Path,
+    splits: Mapping[str, Patients],
+    *,
+    shards: int = 2,
+    compression: str = "none",
+    classes: Sequence[str] = CLASSES,
+) -> dict[str, list[example_schema.FrameExample]]:
+    """Writes a data set and returns the examples of each split in its order.
+
+    Patients go to the shards of their split in turn; a split without patients has no
+    shard.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written, infos, number = {}, {}, 0
+    for split, patients in splits.items():
+        examples: list[list[example_schema.FrameExample]] = [[] for _ in range(shards)]
+        for place, (patient, frames) in enumerate(patients.items()):
+            for frame in frames:
+                examples[place % shards].append(
+                    make_example(frame, number, patient=patient, classes=classes)
+                )
+                number += 1
+        infos[split] = _write_split(folder, split, examples, compression, classes)
+        written[split] = [one for shard in examples for one in shard]
+    whole = manifest.Manifest(
+        classes=tuple(manifest.ClassInfo(name, name) for name in classes),
+        splits=infos,
+        split_table={p: split for split, patients in splits.items() for p in patients},
+        salt="salt",
+        buckets={},
+        ledger={},
+        options={},
+        compression=compression,
+        versions={},
+    )
+    (folder / manifest.MANIFEST).write_text(whole.to_json())
+    return written
+
+
+def _write_split(folder, split, shards, compression, classes) -> manifest.SplitInfo:
+    infos = []
+    for index, examples in enumerate(shards):
+        name = f"{split}-{index:05d}-of-{len(shards):05d}.tfrecord"
+        infos.append(_write_shard(folder / name, examples, compression))
+    examples = [one for shard in shards for one in shard]
+    kinds: dict[tuple, int] = {}
+    for one in examples:
+        kind = (tuple(one.shape), one.dtype, one.modality, one.units)
+        kinds[kind] = kinds.get(kind, 0) + 1
+    return manifest.SplitInfo(
+        examples=len(examples),
+        patients=tuple(dict.fromkeys(one.patient for one in examples)),
+        shards=tuple(infos),
+        frames=tuple(manifest.FrameKind(*kind, n) for kind, n in kinds.items()),
+        classes={name: manifest.ClassFrequency(0, 0, 0) for name in classes},
+        intensities={
+            "all": _intensities(examples, foreground=False),
+            "foreground": _intensities(examples, foreground=True),
+        },
+        pixel_spacing=None,
+    )
+
+
+def _write_shard(path, examples, compression) -> manifest.ShardInfo:
+    records = [example_schema.encode(one) for one in examples]
+    with path.open("wb") as file:
+        writer = tfrecord_file.TFRecordWriter(file, compression=compression)
+        for record in records:
+            writer.write(record)
+        writer.finish()
+    patterns = ["".join(map(str, one.annotated)) for one in examples]
+    return manifest.ShardInfo(
+        file=path.name,
+        examples=len(examples),
+        size=path.stat().st_size,
+        data_size=sum(map(len, records)),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        annotated={pattern: patterns.count(pattern) for pattern in patterns},
+    )
+
+
+def _intensities(
+    examples, *, foreground: bool
+) -> intensity_statistics.IntensityStatistics | None:
+    counts = ValueCounts.empty()
+    for one in examples:
+        stored = one.image[one.masks.any(axis=0)] if foreground else one.image
+        counts = counts.merge(
+            ValueCounts.of(
+                stored,
+                slope=one.rescale_slope,
+                intercept=one.rescale_intercept,
+                padding=one.padding,
+            )
+        )
+    return counts.statistics()
+
+
+def frames(count: int, **fields) -> list[Frame]:
+    """So many equal frames (with different content), at slices 0, 1, ..."""
+    return [Frame(**{"slice_index": index, **fields}) for index in range(count)]

@@ -1,0 +1,176 @@
+import io
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdicom import tfrecord_file
+
+NOISE = np.random.default_rng(0).bytes(50_000)
+RECORDS = [b"first", b"", NOISE, bytes(300_000), b"\n\0" * 77, NOISE[::-1]]
+# In a file without compression; each record has 12 bytes before and 4 after it.
+OFFSETS = np.cumsum([0, *(len(record) + 16 for record in RECORDS)]).tolist()
+NAME_IN_TENSORFLOW = {"none": "", "zlib": "ZLIB", "gzip": "GZIP"}
+
+each_compression = pytest.mark.parametrize("compression", tfrecord_file.COMPRESSIONS)
+
+
+def _bytes(compression: str, records: list[bytes] = RECORDS) -> bytes:
+    file = io.BytesIO()
+    writer = tfrecord_file.TFRecordWriter(file, compression=compression)
+    for record in records:
+        writer.write(record)
+    writer.finish()
+    return file.getvalue()
+
+
+def _written(folder: pathlib.Path, data: bytes) -> pathlib.Path:
+    path = folder / "a.tfrecord"
+    path.write_bytes(data)
+    return path
+
+
+def _read(path: pathlib.Path, compression: str = "none") -> list[bytes]:
+    return list(tfrecord_file.read_records(path, compression=compression))
+
+
+def test_every_compression_is_tried():
+    assert list(tfrecord_file.COMPRESSIONS) == list(NAME_IN_TENSORFLOW)
+
+
+@each_compression
+@pytest.mark.parametrize("records", [RECORDS, [b""], []], ids=["many", "empty", "none"])
+def test_tensorflow_reads_what_was_written(tmp_path, compression, records):
+    path = _written(tmp_path, _bytes(compression, records))
+    name = NAME_IN_TENSORFLOW[compression]
+    dataset = tf.data.TFRecordDataset(str(path), compression_type=name)
+    assert list(dataset.as_numpy_iterator()) == records
+    assert _read(path, compression) == records
+
+
+@each_compression
+def test_reads_what_tensorflow_wrote(tmp_path, compression):
+    path = tmp_path / "b.tfrecord"
+    name = NAME_IN_TENSORFLOW[compression]
+    with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(name)) as writer:
+        for record in RECORDS:
+            writer.write(record)
+    assert _read(path, compression) == RECORDS
+
+
+def test_bytes_are_those_of_tensorflow(tmp_path):
+    path = tmp_path / "b.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in RECORDS:
+            writer.write(record)
+    assert _bytes("none") == path.read_bytes()
+
+
+@each_compression
+def test_equal_records_are_equal_bytes(compression):
+    assert _bytes(compression) == _bytes(compression)
+
+
+def test_no_time_is_in_a_gzip_header():
+    assert _bytes("gzip")[4:8] == bytes(4)  # MTIME, RFC 1952
+
+
+@each_compression
+def test_offsets_are_those_of_the_uncompressed_stream(compression):
+    writer = tfrecord_file.TFRecordWriter(io.BytesIO(), compression=compression)
+    assert [writer.write(record) for record in RECORDS] == OFFSETS[:-1]
+
+
+def test_reads_one_record_by_its_offset(tmp_path):
+    path = _written(tmp_path, _bytes("none"))
+    found = [tfrecord_file.read_record_at(path, offset) for offset in OFFSETS[:-1]]
+    assert found == RECORDS
+
+
+@pytest.mark.parametrize("offset", [1, OFFSETS[3] + 12, OFFSETS[-1], 10**9])
+def test_refuses_an_offset_where_no_record_begins(tmp_path, offset):
+    path = _written(tmp_path, _bytes("none"))
+    with pytest.raises(ValueError, match=rf"a\.tfrecord, offset {offset}: .* header"):
+        tfrecord_file.read_record_at(path, offset)
+
+
+@pytest.mark.parametrize("number", [0, 1, 3, len(RECORDS) - 1])
+@pytest.mark.parametrize(
+    ("place", "part"),
+    [(0, "header"), (7, "header"), (8, "header"), (11, "header"), (-1, "data")],
+)
+def test_a_flipped_bit_names_file_and_record(tmp_path, number, place, part):
+    data = bytearray(_bytes("none"))
+    data[OFFSETS[number + (place < 0)] + place] ^= 1
+    records = tfrecord_file.read_records(_written(tmp_path, bytes(data)))
+    assert [next(records) for _ in range(number)] == RECORDS[:number]
+    with pytest.raises(ValueError, match=rf"a\.tfrecord, record {number}: .* {part}"):
+        next(records)
+
+
+@pytest.mark.parametrize("place", [OFFSETS[2] + 12, OFFSETS[2] + 30_000])
+def test_a_flipped_bit_in_the_data_is_found(tmp_path, place):
+    data = bytearray(_bytes("none"))
+    data[place] ^= 0x80
+    path = _written(tmp_path, bytes(data))
+    with pytest.raises(ValueError, match="record 2: damaged or cut short in its data"):
+        _read(path)
+    with pytest.raises(ValueError, match=f"offset {OFFSETS[2]}: .* in its data"):
+        tfrecord_file.read_record_at(path, OFFSETS[2])
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (1, "record 0: damaged or cut short in its header"),
+        (OFFSETS[1] - 1, "record 0: damaged or cut short in its data"),
+        (OFFSETS[2] + 11, "record 2: damaged or cut short in its header"),
+        (OFFSETS[2] + 12, "record 2: damaged or cut short in its data"),
+        (OFFSETS[-1] - 4, "record 5: damaged or cut short in its data"),
+    ],
+)
+def test_a_file_cut_short_names_the_record(tmp_path, size, message):
+    path = _written(tmp_path, _bytes("none")[:size])
+    with pytest.raises(ValueError, match=message):
+        _read(path)
+
+
+@pytest.mark.parametrize("compression", ["zlib", "gzip"])
+@pytest.mark.parametrize("lost", [1, 4, 100, 60_000, "all but one", "all"])
+def test_a_compressed_stream_cut_short_is_found(tmp_path, compression, lost):
+    data = _bytes(compression)
+    kept = {"all": 0, "all but one": 1}.get(lost) if isinstance(lost, str) else -lost
+    path = _written(tmp_path, data[:kept])
+    with pytest.raises(ValueError, match=r"a\.tfrecord, record \d: .*cut short"):
+        _read(path, compression)
+
+
+@pytest.mark.parametrize("compression", ["zlib", "gzip"])
+@pytest.mark.parametrize("place", [0, 40, 30_000, -60_000, -1])
+def test_a_flipped_bit_in_a_compressed_stream_is_found(tmp_path, compression, place):
+    data = bytearray(_bytes(compression))
+    data[place] ^= 0x10
+    path = _written(tmp_path, bytes(data))
+    with pytest.raises(ValueError, match=r"a\.tfrecord, record \d: damaged"):
+        _read(path, compression)
+
+
+@pytest.mark.parametrize(("written", "read"), [("none", "gzip"), ("gzip", "zlib")])
+def test_another_compression_than_was_written_is_refused(tmp_path, written, read):
+    path = _written(tmp_path, _bytes(written))
+    with pytest.raises(ValueError, match=r"a\.tfrecord, record 0: damaged"):
+        _read(path, read)
+
+
+def test_unknown_compression_is_refused(tmp_path):
+    message = "compression='GZIP': choose one of none, zlib, gzip"
+    with pytest.raises(ValueError, match=message):
+        tfrecord_file.TFRecordWriter(io.BytesIO(), compression="GZIP")
+    with pytest.raises(ValueError, match=message):
+        _read(_written(tmp_path, b""), "GZIP")
+
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

@@ -1,0 +1,1 @@
+"""Changes of image and mask in training, each pure, each with a random twin."""
