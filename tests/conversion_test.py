@@ -60,9 +60,7 @@ def sunnybrook_sources():
         patient = links[path.parent.parent.name]
         image = root / "dicoms" / patient / f"{int(number)}.dcm"
         found.setdefault(image, {})[code] = np.loadtxt(path)
-    return [
-        (path, pydicom.dcmread(path), vertices) for path, vertices in found.items()
-    ]
+    return [(path, pydicom.dcmread(path), vertices) for path, vertices in found.items()]
 
 
 @pytest.fixture(scope="module")
@@ -157,9 +155,7 @@ def test_sunnybrook_header_values(sunnybrook_examples, sunnybrook_sources):
 @needs_sunnybrook
 def test_sunnybrook_order(sunnybrook_dataset, sunnybrook_sources):
     dataset = manifest.load_manifest(sunnybrook_dataset)
-    sources = {
-        image.pixel_array.tobytes(): image for _, image, _ in sunnybrook_sources
-    }
+    sources = {image.pixel_array.tobytes(): image for _, image, _ in sunnybrook_sources}
     shard_of, split_of = {}, {}
     for name, split in dataset.splits.items():
         for shard in split.shards:
@@ -330,7 +326,10 @@ def test_sunnybrook_origin_is_found_in_the_images(tmp_path, capsys):
         real_data.SUNNYBROOK, tmp_path / "out", split="train", contour_origin="auto"
     )
     options = manifest.load_manifest(tmp_path / "out").options
-    assert (options["contour_origin"], options["contour_shift"]) == ("center1", [-1, -1])
+    assert (options["contour_origin"], options["contour_shift"]) == (
+        "center1",
+        [-1, -1],
+    )
     messages = capsys.readouterr().err
     assert "contour_origin=auto: contour origin center1: " in messages
     assert "Warning" not in messages
@@ -494,7 +493,9 @@ def test_original_release_gives_the_same_examples(source, tmp_path, images, tabl
 
 def test_original_release_without_its_table_says_so(source, tmp_path):
     root = tmp_path / "original"
-    source_folders.write_original_release(root, source, images="SCD_Images", table=False)
+    source_folders.write_original_release(
+        root, source, images="SCD_Images", table=False
+    )
     with pytest.raises(ValueError) as error:
         convert(root, tmp_path / "out")
     message = str(error.value)
@@ -634,6 +635,11 @@ def _wrong_link_header(source):
     (source.root / "link.csv").write_text("a,b\n1,2\n")
 
 
+def _latin_link(source):
+    link = source.root / "link.csv"
+    link.write_bytes(link.read_bytes() + b"M\xfcller,X\n")
+
+
 def _remove_contours(source):
     shutil.rmtree(source.root / "contourfiles")
 
@@ -674,13 +680,18 @@ def _nothing(source):
     [
         (_remove_link, {}, r"link\.csv is missing: .* patient_id,original_id"),
         (_wrong_link_header, {}, r"link\.csv: the header should name patient_id"),
+        (_latin_link, {}, r"link\.csv should be UTF-8 text: .* 0xfc"),
         (_remove_contours, {}, "0 contours match .*--layout=custom"),
         (_blank_patients, {}, r"6 annotated images .*dcm.*'Patient ID' is blank"),
         (_anonymous_patients, {}, "--patient_from=tag, study, folder:REGEX"),
         (_constant_patients, {}, "all annotated images are of one patient, 'X1'"),
         (_one_study, {}, "two patients share one Study Instance UID"),
         (_same_pixels, {}, r"1\.dcm in split .* hold the same pixels"),
-        (_nothing, {"classes": "inner;atrium"}, "'atrium'.*contours outline inner, out"),
+        (
+            _nothing,
+            {"classes": "inner;atrium"},
+            "'atrium'.*contours outline inner, out",
+        ),
         (_nothing, {"split": "train:NOBODY"}, "named are NOBODY; found are SCD0000101"),
         (_nothing, {"patient_from": "folder:x(y)"}, "group of --patient_from is blank"),
     ],
@@ -692,10 +703,12 @@ def test_data_set_that_cannot_be_made(source, tmp_path, plant, options, words):
     assert not list(tmp_path.glob("out/*"))
 
 
-@pytest.mark.parametrize("content", ["", "a\n", "patient_id,split\nA,\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"a\n", b"patient_id,split\nA,\n", b"patient_id,split\n\xff,a\n"]
+)
 def test_split_file_that_cannot_be_read(source, tmp_path, content):
     table = tmp_path / "split.csv"
-    table.write_text(content)
+    table.write_bytes(content)
     with pytest.raises(ValueError, match=r"split\.csv"):
         convert(source.root, tmp_path / "out", split=str(table))
 
@@ -772,11 +785,32 @@ def test_failure_on_the_way_leaves_nothing(source, tmp_path, monkeypatch):
 def test_remains_of_a_killed_conversion_are_cleared(source, tmp_path):
     output = tmp_path / "out"
     output.mkdir()
+    (output / "ledger.jsonl").write_bytes(b"")
     (output / "train-00000-of-00009.tfrecord").write_bytes(b"old")
     (output / "train-00001-of-00009.tfrecord.partial").write_bytes(b"half")
     convert(source.root, output)
     names = set(read_files(output))
     assert not any("00009" in name or "partial" in name for name in names)
+
+
+def test_records_of_another_origin_are_not_removed_unasked(source, tmp_path):
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "train-00000-of-00001.tfrecord").write_bytes(b"precious")
+    with pytest.raises(FileExistsError, match="TFRecord files of another origin"):
+        convert(source.root, output, split="train")
+    assert read_files(output) == {"train-00000-of-00001.tfrecord": b"precious"}
+    convert(source.root, output, split="train", overwrite=True)
+    assert len(examples(output)) == 6
+
+
+def test_input_that_cannot_be_used_costs_no_data_set_that_is_there(source, tmp_path):
+    output = tmp_path / "out"
+    convert(source.root, output)
+    before = read_files(output)
+    with pytest.raises(ValueError, match="wants the structure 'atrium'"):
+        convert(source.root, output, overwrite=True, classes="atrium")
+    assert read_files(output) == before
 
 
 def test_dry_run_writes_nothing(source, tmp_path, monkeypatch):
@@ -865,9 +899,14 @@ def test_key_inside_the_data_set_is_refused_and_not_made(source, tmp_path, place
     [
         ("study", None),
         (r"folder:dicoms/([^/]+)/", None),
-        ("csv:{table}", "path,patient_id\n" + "".join(
-            f"dicoms/{patient},person {patient}\n" for patient in source_folders.PATIENTS
-        )),
+        (
+            "csv:{table}",
+            "path,patient_id\n"
+            + "".join(
+                f"dicoms/{patient},person {patient}\n"
+                for patient in source_folders.PATIENTS
+            ),
+        ),
     ],
 )
 def test_patient_from_elsewhere(source, tmp_path, patient_from, table):
@@ -897,7 +936,9 @@ def split_of(output, source):
 
 def test_split_by_names(source, tmp_path):
     one, two, three = source.patients
-    result = convert(source.root, tmp_path / "out", split=f"fit:{two}+{three},test:{one}")
+    result = convert(
+        source.root, tmp_path / "out", split=f"fit:{two}+{three},test:{one}"
+    )
     expected = {one: "test", two: "fit", three: "fit"}
     assert split_of(tmp_path / "out", source) == expected
     assert list(result.manifest.splits) == ["fit", "test"]
@@ -927,7 +968,11 @@ def test_folds(source, tmp_path):
     split = conversion.ConvertOptions().split
     result = convert(source.root, tmp_path / "out", folds=3, split=split)
     assert list(result.manifest.splits) == ["fold0", "fold1", "fold2"]
-    assert set(split_of(tmp_path / "out", source).values()) == {"fold0", "fold1", "fold2"}
+    assert set(split_of(tmp_path / "out", source).values()) == {
+        "fold0",
+        "fold1",
+        "fold2",
+    }
 
 
 def test_split_that_stays_empty_is_warned_of(source, tmp_path, capsys):

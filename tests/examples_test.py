@@ -124,7 +124,9 @@ def test_shift_moves_the_masks(folder, shift):
 
 
 def test_derived_classes(folder):
-    classes = parse_classes("cavity=inner;myo=outer-inner;all=inner+outer;c=inner&outer")
+    classes = parse_classes(
+        "cavity=inner;myo=outer-inner;all=inner+outer;c=inner&outer"
+    )
     found = outcomes(folder, classes=classes)
     whole, partial = (
         found[f"dicoms/{PATIENT}/{number}.dcm"].example for number in (1, 3)

@@ -74,7 +74,9 @@ def test_reads_image_fill(value, expected):
     assert InputOptions(image_fill=value).fill == expected
 
 
-@pytest.mark.parametrize(("value", "expected"), [(1, 1), (3, 3), (0, None), (None, None)])
+@pytest.mark.parametrize(
+    ("value", "expected"), [(1, 1), (3, 3), (0, None), (None, None)]
+)
 def test_reads_num_epochs(value, expected):
     assert InputOptions(num_epochs=value).epochs == expected
 

@@ -94,6 +94,7 @@ def test_classes_come_in_the_order_asked_for(dataset, classes):
         np.testing.assert_array_equal(mask, _expected_mask(example, 255)[..., places])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_an_example_looks_the_same_in_any_batch(dataset, jit_compile):
     folder, _ = dataset
@@ -112,6 +113,7 @@ def test_an_example_looks_the_same_in_any_batch(dataset, jit_compile):
         np.testing.assert_array_equal(masks, looks[0][2])
 
 
+@pytest.mark.slow
 def test_compiled_or_not_is_the_same_to_rounding(dataset):
     folder, _ = dataset
     plain, compiled = (
@@ -270,9 +272,7 @@ def test_weight_gives_masks_and_weights_by_class(dataset):
         assert weights[name].shape == (13, 1, 1) and weights[name].dtype == np.float32
         for n, example in enumerate(written["train"]):
             assert weights[name][n, 0, 0] == example.annotated[place]
-            np.testing.assert_array_equal(
-                masks[name][n, ..., 0], example.masks[place]
-            )
+            np.testing.assert_array_equal(masks[name][n, ..., 0], example.masks[place])
 
 
 def test_ignore_plane_is_ignored_too(tmp_path):
@@ -445,23 +445,8 @@ def test_pipelines_read_every_example_once(dataset):
     assert sorted(keys) == sorted(one.key for one in written["train"])
 
 
-class _Recorder(tf.keras.callbacks.Callback):
-    """Sums of the images that a model saw, epoch by epoch."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen, self.steps = [], []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.seen.append([])
-
-    def on_train_begin(self, logs=None):
-        self.steps.append(self.params["steps"])
-
-
 def test_keras_fit_sees_every_epoch_anew(dataset):
     folder, written = dataset
-    recorder = _Recorder()
     seen = tf.Variable(tf.zeros([0], tf.int64), shape=[None], trainable=False)
 
     def noted(image, mask, info):
@@ -491,7 +476,7 @@ def test_keras_fit_sees_every_epoch_anew(dataset):
         on_epoch_end=lambda epoch, logs: orders.append(seen.numpy())
     )
     model.build((None, ROWS, COLUMNS, 1))
-    model.fit(data, epochs=3, verbose=0, callbacks=[recorder, end])
+    model.fit(data, epochs=3, verbose=0, callbacks=[end])
     epochs = np.split(orders[-1], 3)
     names = tf.constant([one.key for one in written["train"]])
     everything = np.sort(tf.strings.to_hash_bucket_strong(names, 2**62, [1, 2]))
@@ -515,16 +500,19 @@ def test_keras_takes_a_dataset_without_further_argument(dataset):
     folder, _ = dataset
     model = _model(2)
     model.compile("sgd", "binary_crossentropy")
-    recorder = _Recorder()
+    steps = []
+    begin = tf.keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: steps.append(begin.params["steps"])
+    )
     history = model.fit(
         input_fn(folder, batch_size=4),
         validation_data=input_fn(folder, "test"),
         epochs=2,
         verbose=0,
-        callbacks=[recorder],
+        callbacks=[begin],
     )
     assert np.isfinite(history.history["val_loss"]).all()
-    assert recorder.steps == [3]  # known before the first epoch
+    assert steps == [3]  # known before the first epoch
 
 
 # As many columns as examples: weights of a wrong shape would not be noticed else.
@@ -568,9 +556,11 @@ def test_a_graph_gives_the_same(dataset, jit_compile):
     keys, images, masks = _read(folder, **fields)
     found = [key.decode() for batch in batches for key in batch[2]["key"]]
     assert found == keys
-    for place, wanted in ((0, images), (1, masks)):
-        found = np.concatenate([batch[place] for batch in batches])
-        np.testing.assert_array_equal(found, wanted)
+    found = np.concatenate([batch[0] for batch in batches])
+    # XLA fuses otherwise in a session, and rounds otherwise.
+    np.testing.assert_allclose(found, images, atol=1e-4 if jit_compile else 0)
+    found = np.concatenate([batch[1] for batch in batches])
+    assert (found != masks).mean() <= (1e-3 if jit_compile else 0)
 
 
 @pytest.mark.estimator
@@ -613,6 +603,10 @@ def test_errors_come_at_the_call(dataset, tmp_path):
     with pytest.raises(ValueError, match="no split 'valid'; this data set has train"):
         input_fn(folder, "valid")
     with pytest.raises(FileNotFoundError, match="holds no data set"):
+        input_fn(tmp_path)
+    synthetic.write_dataset(tmp_path, {"train": {"a": synthetic.frames(1)}})
+    (tmp_path / "train-00000-of-00002.tfrecord").unlink()
+    with pytest.raises(FileNotFoundError, match="00002.tfrecord is missing"):
         input_fn(tmp_path)
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from tests import synthetic
 from tfdicom.input_options import InputOptions
-from tfdicom.input_plan import make_plan
+from tfdicom.input_plan import plan_reading, shard_paths
+from tfdicom.manifest import load_manifest
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +30,15 @@ def folder(tmp_path_factory):
 
 def _plan(folder, split="train", *, params=None, input_context=None, **fields):
     options = InputOptions(**{"normalize": "none", **fields})
-    return make_plan(
-        folder, split, options, params=params, input_context=input_context
+    plan = plan_reading(
+        load_manifest(folder),
+        split,
+        options,
+        params=params,
+        input_context=input_context,
     )
+    shard_paths(folder, plan.shards)
+    return plan
 
 
 @pytest.mark.parametrize(
@@ -76,7 +83,7 @@ def test_training_is_for_train_unless_said(folder):
 
 
 def test_splits_are_read_in_the_order_named(folder):
-    files = [path.rsplit("/", 1)[1] for path in _plan(folder, "test+train").files]
+    files = [shard.file for shard in _plan(folder, "test+train").shards]
     assert files == ["test-00000-of-00003.tfrecord"] + [
         f"train-0000{i}-of-00003.tfrecord" for i in range(3)
     ]
@@ -104,8 +111,9 @@ def test_pipelines_share_the_shards(folder):
         _plan(folder, unannotated="ignore", input_context=_context(2, index, 4))
         for index in (0, 1)
     ]
-    assert [len(plan.files) for plan in plans] == [2, 1]
-    assert not set(plans[0].files) & set(plans[1].files)
+    assert [len(plan.shards) for plan in plans] == [2, 1]
+    first, second = ({shard.file for shard in plan.shards} for plan in plans)
+    assert not first & second
     assert sum(plan.examples for plan in plans) == 12
     assert [plan.options.batch_size for plan in plans] == [2, 2]
 

@@ -20,8 +20,18 @@ PSEUDONYMS = Pseudonyms(b"a key for tests, of enough bytes")
 def shard_result(converted, left=()):
     """A shard of one image, a.dcm with a.txt, that became this."""
     frame = FramePlan(
-        *("a.dcm", "k" * 32, "instance", (ContourFile("a.txt", "inner"),)),
-        *(None, None, None, 0, 1, ()),
+        path="a.dcm",
+        key="k" * 32,
+        instance="instance",
+        contours=(ContourFile("a.txt", "inner"),),
+        plane=None,
+        slice_index=None,
+        slice_count=None,
+        phase_index=0,
+        phase_count=1,
+        findings=(),
+        shape=(4, 5, 1),
+        modality="MR",
     )
     series = SeriesPlan("who", "study", "series", 0, None, (frame,))
     patient = PatientPlan("who", "Ann", (series,), 1)

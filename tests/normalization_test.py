@@ -92,7 +92,8 @@ def _linear(value, center, width):
 
 
 @pytest.mark.parametrize(
-    ("center", "width"), [(40, 400), (50, 350), (2048, 4096), (0, 1), (300.5, 1), (5, 2)]
+    ("center", "width"),
+    [(40, 400), (50, 350), (2048, 4096), (0, 1), (300.5, 1), (5, 2)],
 )
 def test_window_is_the_standards(dataset, center, width):
     rule = normalization.rules(f"window:{center}:{width}", dataset, ["CT"])["CT"]

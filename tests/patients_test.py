@@ -70,10 +70,15 @@ def test_image_that_the_table_does_not_name_has_no_patient(image, tmp_path):
 def test_nobodys_image_is_refused(image, name):
     images = [image("a/1.dcm", "A"), image("a/2.dcm", name)]
     with pytest.raises(
-        ValueError, match=r"1 annotated images .* a/2.dcm .*'Patient ID'.*--patient_from"
+        ValueError,
+        match=r"1 annotated images .* a/2.dcm .*'Patient ID'.*--patient_from",
     ):
         patients.identify(images, "tag", several_splits=True)
-    unannotated = [images[0], image("b/1.dcm", "B"), image("a/2.dcm", name, contours=())]
+    unannotated = [
+        images[0],
+        image("b/1.dcm", "B"),
+        image("a/2.dcm", name, contours=()),
+    ]
     assert len(patients.identify(unannotated, "tag", several_splits=True)) == 3
 
 

@@ -180,6 +180,27 @@ def test_order_of_the_files_does_not_matter(scanned):
     assert list(plan.split_table) == list(expected.split_table)
 
 
+def test_series_of_a_patient_have_an_order_of_their_own(scanned):
+    several = [
+        dataclasses.replace(
+            one,
+            header=dataclasses.replace(
+                one.header, study=f"1.{at % 2}", series=f"1.{at % 3}"
+            ),
+        )
+        for at, one in enumerate(scanned)
+    ]
+    expected = plan_of(several)
+    assert all(
+        len(patient.series) > 1
+        for shard in expected.shards
+        for patient in shard.patients
+    )
+    for seed in range(5):
+        shuffled = random.Random(seed).sample(several, len(several))
+        assert plan_of(shuffled).shards == expected.shards
+
+
 def test_another_salt_is_another_draw(scanned):
     draws = {tuple(sorted(members(plan_of(scanned, salt=s), "test"))) for s in "abcdef"}
     assert len(draws) > 1

@@ -36,6 +36,7 @@ def image(
         study="1.2",
         series="1.3",
         instance=f"1.4.{name}",
+        modality="MR",
         rows=rows,
         columns=48,
         bytes_per_pixel=2,
@@ -84,23 +85,23 @@ def test_slices_go_along_the_normal_whatever_their_numbers():
 )
 def test_phases_go_in_time_within_a_slice(early, late):
     images = [
-        image("upper late", millimetres=8, **late),
-        image("upper early", millimetres=8.005, **early),
-        image("lower late", millimetres=0, **late),
-        image("lower early", millimetres=0, **early),
+        image("upper a, late", millimetres=8, **late),
+        image("upper b, early", millimetres=8.005, **early),
+        image("lower a, late", millimetres=0, **late),
+        image("lower b, early", millimetres=0, **early),
     ]
     (series,) = plans(images)
     assert places(series) == {
-        "lower early": (0, 0),
-        "lower late": (0, 1),
-        "upper early": (1, 0),
-        "upper late": (1, 1),
+        "lower b, early": (0, 0),
+        "lower a, late": (0, 1),
+        "upper b, early": (1, 0),
+        "upper a, late": (1, 1),
     }
     assert list(places(series)) == [
-        "lower early",
-        "lower late",
-        "upper early",
-        "upper late",
+        "lower b, early",
+        "lower a, late",
+        "upper b, early",
+        "upper a, late",
     ]
     assert {(f.slice_count, f.phase_count) for f in series.frames} == {(2, 2)}
 

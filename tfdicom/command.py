@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -25,6 +26,9 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     can mend (ValueError, OSError) are one message without a traceback. ``--help``
     shows the docstring of ``main``'s module and every flag of the package.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name may hold what the terminal cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")
     if _HELP.intersection(sys.argv[1:]):
         print(_help_text(sys.modules[main.__module__].__doc__ or ""))
         raise SystemExit(DONE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from tfdicom import options
 from tfdicom.classes import SegmentationClass, parse_classes
@@ -197,6 +198,11 @@ def _check_origin(given: ConvertOptions) -> None:
 
 def _check_patient_from(text: str) -> None:
     kind, _, value = text.partition(":")
+    if kind == "folder":
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"patient_from={text!r}: {error}") from None
     if text in ("tag", "study") or (kind in ("folder", "csv") and value):
         return
     raise ValueError(

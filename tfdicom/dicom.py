@@ -29,6 +29,7 @@ _HEADER_KEYWORDS = (
     "StudyInstanceUID",
     "SeriesInstanceUID",
     "SOPInstanceUID",
+    "Modality",
     "Rows",
     "Columns",
     "SamplesPerPixel",
@@ -51,12 +52,14 @@ class FrameHeader:
     study: str
     series: str
     instance: str
+    modality: str
     rows: int
     columns: int
     bytes_per_pixel: int
     plane: ImagePlane | None
     temporal_order: tuple[float, float, float]
     burned_in: bool
+    samples: int = 1
     findings: tuple[str, ...] = ()
 
 
@@ -116,14 +119,17 @@ def _frame_header(header: pydicom.Dataset) -> FrameHeader:
         raise InputSkipped("no_instance")
     plane, findings = _plane(header)
     bits = _number(header, "BitsAllocated") or 16
+    samples = int(_number(header, "SamplesPerPixel") or 1)
     return FrameHeader(
         patient_id=_text(header, "PatientID"),
         study=_text(header, "StudyInstanceUID"),
         series=_text(header, "SeriesInstanceUID"),
         instance=_text(header, "SOPInstanceUID"),
+        modality=_text(header, "Modality"),
         rows=int(rows),
         columns=int(columns),
-        bytes_per_pixel=int((_number(header, "SamplesPerPixel") or 1) * bits + 7) // 8,
+        bytes_per_pixel=(samples * int(bits) + 7) // 8,
+        samples=samples,
         plane=plane,
         temporal_order=_temporal_order(header),
         burned_in=_text(header, "BurnedInAnnotation").upper() == "YES",

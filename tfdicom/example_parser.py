@@ -42,10 +42,10 @@ def parse(
 
 def _fixed_length(feature: Feature, sizes: Mapping[str, int]) -> tf.io.FixedLenFeature:
     shape = [sizes[n] if isinstance(n, str) else n for n in feature.shape]
-    default = None
+    default: object = None
     if feature.optional:
-        default = [ABSENT[feature.kind]] * math.prod(shape)
-        default = default if shape else default[0]
+        values = [ABSENT[feature.kind]] * math.prod(shape)
+        default = values if shape else values[0]
     return tf.io.FixedLenFeature(shape, _DTYPES[feature.kind], default)
 
 

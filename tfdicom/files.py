@@ -56,6 +56,18 @@ def _rename(source: pathlib.Path, target: pathlib.Path) -> None:
         source.rename(target)  # UPath knows no replace; its rename does overwrite
 
 
+def read_text(path: pathlib.Path) -> str:
+    """Reads UTF-8 text, with or without a byte order mark.
+
+    Raises:
+      ValueError: It is text of another encoding, or none.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} should be UTF-8 text: {error}") from None
+
+
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes UTF-8 text, whole or not at all."""
     with written_whole(path) as file:

@@ -14,12 +14,11 @@ import tensorflow as tf
 
 from tfdicom import example_parser, preprocess
 from tfdicom.augment import intensity, random_stream, spatial
-from tfdicom.input_options import DROP, IGNORE, WEIGHT
+from tfdicom.input_options import DROP, IGNORE, UNKNOWN, WEIGHT
 from tfdicom.input_plan import InputPlan
 from tfdicom.kernel import kernel
 
 SUB_BATCH = 8
-UNKNOWN = 255  # in a mask: not annotated
 
 _INFO = ("key", "patient", "series", "slice_index", "phase_index", "pixel_spacing")
 
@@ -106,9 +105,7 @@ def _shortened(tensor: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     """Inverse of ``_filled``."""
     # A slice would share the memory, about which TensorFlow 2.21 prints errors later.
     is_full = tf.equal(count, SUB_BATCH)
-    kept = tf.cond(
-        is_full, lambda: tensor, lambda: tf.gather(tensor, tf.range(count))
-    )
+    kept = tf.cond(is_full, lambda: tensor, lambda: tf.gather(tensor, tf.range(count)))
     return tf.ensure_shape(kept, [None, *tensor.shape[1:]])
 
 
@@ -200,7 +197,8 @@ def _pixel_work(
         )
     elif plan.resizes:
         crop = compiled(spatial.crop_or_pad, size=plan.size)
-        image, mask = crop(image, mask, extent, fill)
+        image = crop(image, fill, extent)
+        mask = crop(mask, tf.zeros([SUB_BATCH], mask.dtype), extent)
     if plan.augmentation.changes_intensity:
         # After the move: the filled border stays the example's minimum.
         image = compiled(_with_intensity)(image, motion)
@@ -254,7 +252,7 @@ def _with_intensity(image: tf.Tensor, motion: Tensors) -> tf.Tensor:
 
 
 def _with_unknown(mask: tf.Tensor, annotated: tf.Tensor) -> tf.Tensor:
-    """255 where a class was not annotated, and where the last plane, ignore, says so."""
+    """UNKNOWN where a class was not annotated or the last plane, ignore, says so."""
     ignored = tf.equal(mask[..., -1:], 1)
     unknown = tf.equal(annotated[:, tf.newaxis, tf.newaxis, :], 0)
     return tf.where(ignored | unknown, tf.constant(UNKNOWN, tf.uint8), mask[..., :-1])

@@ -16,6 +16,9 @@ from tfdicom.augment.presets import AugmentOptions, parse_augment
 DROP, WEIGHT, IGNORE = "drop", "weight", "ignore"
 MINIMUM = "minimum"
 
+#: In a mask that ``ignore`` made: not known.
+UNKNOWN = 255
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InputOptions:
@@ -104,6 +107,11 @@ class InputOptions:
     )
 
     def __post_init__(self) -> None:
+        """Checks every field.
+
+        Raises:
+          ValueError: Names the option, the value got and what is allowed.
+        """
         options.check(self)
         normalization.parse(self.normalize)
         # Read once here, so that a wrong value fails where it was written.
@@ -114,8 +122,9 @@ class InputOptions:
         """Names of the classes asked for, None for all."""
         if self.classes is None:
             return None
-        is_text = isinstance(self.classes, str)
-        names = re.split("[;,]", self.classes) if is_text else self.classes  # type: ignore[arg-type]
+        names: Sequence[str] = self.classes
+        if isinstance(names, str):
+            names = re.split("[;,]", names)
         if not all(isinstance(name, str) for name in names):
             raise ValueError(f"classes={self.classes!r}: names are wanted")
         names = tuple(name.strip() for name in names if name.strip())
@@ -139,7 +148,7 @@ class InputOptions:
         if self.image_size is None:
             return None
         value = self.image_size
-        parts = value.split(",") if isinstance(value, str) else value
+        parts: Any = value.split(",") if isinstance(value, str) else value
         try:
             parts = [parts] if isinstance(parts, int) else list(parts)
             numbers = [int(str(part)) for part in parts]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tfdicom import frame_batch
 from tfdicom.input_options import InputOptions
-from tfdicom.input_plan import InputPlan, make_plan
+from tfdicom.input_plan import InputPlan, plan_reading, shard_paths
+from tfdicom.manifest import load_manifest
 from tfdicom.options import accepts_options
 
 _ENDLESS = 2**62  # epochs
@@ -46,29 +47,56 @@ def input_fn(
       normalised; uint8 ``[batch, rows, columns, classes]``, 0 or 1 (255 where unknown
       if ``unannotated='ignore'``). With ``unannotated='weight'``: ``(image, {class:
       mask [batch, rows, columns, 1]}, {class: weight float32 [batch, 1, 1]})``, which
-      Keras multiplies with its losses for each pixel. With ``with_info`` a dict comes last: ``key``, ``patient``, ``series`` (text),
-      ``slice_index``, ``phase_index`` (int64, -1 if absent), ``spacing`` (float32
-      ``[batch, 2]``, of the source, mm, rows and columns, NaN if absent), ``matrix``
-      (float32 ``[batch, 3, 3]``: (column, row, 1) of an output pixel -> source pixel).
-      Its cardinality is set.
+      Keras multiplies with its losses for each pixel. With ``with_info`` a dict comes
+      last: ``key``, ``patient``, ``series`` (text), ``slice_index``, ``phase_index``
+      (int64, -1 if absent), ``spacing`` (float32 ``[batch, 2]``: between rows, between
+      columns of the source, mm, NaN if absent), ``matrix`` (float32 ``[batch, 3, 3]``:
+      (column, row, 1) of an output pixel -> source pixel). Its cardinality is set.
 
     Raises:
       FileNotFoundError: There is no data set, or a shard is missing.
       ValueError: The data set cannot give what is asked for; says what it has.
     """
-    plan = make_plan(
-        os.fspath(data_dir), split, options, params=params, input_context=input_context
+    folder = os.fspath(data_dir)
+    plan = plan_reading(
+        load_manifest(folder),
+        split,
+        options,
+        params=params,
+        input_context=input_context,
     )
-    _announce(plan, split)
+    announce(plan, split)
+    read = functools.partial(_read_shards, plan, shard_paths(folder, plan.shards))
+    return batches(plan, read, cardinality=_cardinality(plan))
+
+
+def batches(
+    plan: InputPlan,
+    read_records: Callable[[tf.Tensor], tf.data.Dataset],
+    *,
+    cardinality: int | None = None,
+) -> tf.data.Dataset:
+    """The whole way from serialized records to batches.
+
+    Args:
+      plan: What to read, and how.
+      read_records: From the seed of an epoch (int64 ``[2]``: seed, epoch) to a dataset
+        of that epoch's serialized records.
+      cardinality: Batches in one pass, if that is known.
+
+    Returns:
+      The dataset that ``input_fn`` describes.
+    """
     dataset, counter = _epoch_numbers(plan)
     # Shuffled as bytes, which are four times smaller than what they become.
-    dataset = dataset.flat_map(functools.partial(_read_epoch, plan))
+    dataset = dataset.flat_map(functools.partial(_read_epoch, plan, read_records))
     # Small batches through the pixel work, whatever the batch size.
     dataset = _examples(plan, dataset)
     dataset = dataset.rebatch(
         plan.options.batch_size, drop_remainder=plan.options.drop_remainder
     )
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(_cardinality(plan)))
+    if cardinality is not None:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
     dataset.tfdicom_epoch = counter  # lives as long as the dataset does
     return dataset
@@ -88,19 +116,29 @@ def _epoch_numbers(plan: InputPlan) -> tuple[tf.data.Dataset, tf.Variable | None
     return numbers.map(lambda _: counter.assign_add(1) - 1), counter
 
 
-def _read_epoch(plan: InputPlan, epoch: tf.Tensor) -> tf.data.Dataset:
-    """Serialized records of one epoch, in its order, each with the epoch's number."""
-    seed = tf.stack([tf.constant(plan.options.seed, tf.int64), epoch])
-    paths = tf.constant(plan.files)
+def _read_shards(
+    plan: InputPlan, paths: Sequence[str], seed: tf.Tensor
+) -> tf.data.Dataset:
+    files = tf.constant(paths)
     if plan.training:
-        paths = tf.random.experimental.stateless_shuffle(paths, seed=seed)
+        files = tf.random.experimental.stateless_shuffle(files, seed=seed)
     # A patient's slices stand together in a shard: read many shards side by side.
-    records = tf.data.Dataset.from_tensor_slices(paths).interleave(
+    return tf.data.Dataset.from_tensor_slices(files).interleave(
         lambda path: tf.data.TFRecordDataset(path, plan.compression),
         cycle_length=plan.readers,
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
+
+
+def _read_epoch(
+    plan: InputPlan,
+    read_records: Callable[[tf.Tensor], tf.data.Dataset],
+    epoch: tf.Tensor,
+) -> tf.data.Dataset:
+    """Serialized records of one epoch, in its order, each with the epoch's number."""
+    seed = tf.stack([tf.constant(plan.options.seed, tf.int64), epoch])
+    records = read_records(seed)
     # Before the shuffle, so that its buffer holds what counts only.
     if plan.left_out:
         records = records.filter(lambda record: frame_batch.is_annotated(record, plan))
@@ -151,17 +189,18 @@ def _cardinality(plan: InputPlan) -> int:
     return tf.data.INFINITE_CARDINALITY if plan.batches is None else plan.batches
 
 
-def _announce(plan: InputPlan, split: str) -> None:
+def announce(plan: InputPlan, split: str) -> None:
+    """Prints once what was chosen and what is left out."""
     for modality, rule in plan.rules.items():
         _say_once(f"tfdicom: normalisation of {modality}: {rule.sentence}")
     if plan.left_out:
         total = plan.examples + plan.left_out
         _say_once(
-            f"tfdicom: split {split}: {plan.left_out} of {total} examples left out, not "
-            f"annotated for all of {', '.join(plan.class_names)}"
+            f"tfdicom: split {split}: {plan.left_out} of {total} examples left out, "
+            f"not annotated for all of {', '.join(plan.class_names)}"
         )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _say_once(sentence: str) -> None:
     print(sentence, file=sys.stderr)

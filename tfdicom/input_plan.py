@@ -27,7 +27,7 @@ class InputPlan:
     Attributes:
       options: What was asked for; ``batch_size`` is that of this pipeline.
       training: Whether to shuffle and augment.
-      files: Paths of the shards, in the manifest's order.
+      shards: The files to read, in the manifest's order.
       compression: As ``TFRecordDataset`` names it.
       examples: Examples in an epoch.
       left_out: Examples in the files that ``unannotated='drop'`` leaves out.
@@ -45,7 +45,7 @@ class InputPlan:
 
     options: InputOptions
     training: bool
-    files: tuple[str, ...]
+    shards: tuple[ShardInfo, ...]
     compression: str
     examples: int
     left_out: int
@@ -63,7 +63,7 @@ class InputPlan:
     @property
     def readers(self) -> int:
         """Shards that are read side by side; one after the other keeps the order."""
-        return min(len(self.files), _READERS) if self.training else 1
+        return min(len(self.shards), _READERS) if self.training else 1
 
     @property
     def batches(self) -> int | None:
@@ -79,8 +79,8 @@ class InputPlan:
         return not self.uniform or self.size != self.shape[:2]
 
 
-def make_plan(
-    data_dir: str,
+def plan_reading(
+    found: Manifest,
     split: str,
     options: InputOptions,
     *,
@@ -90,7 +90,7 @@ def make_plan(
     """Works out what to read.
 
     Args:
-      data_dir: Folder of the data set.
+      found: The data set's manifest.
       split: Name of a split, or several joined by ``+``.
       options: What is asked for.
       params: Of an Estimator; its ``batch_size`` wins over that of the options.
@@ -98,10 +98,8 @@ def make_plan(
         the shards.
 
     Raises:
-      FileNotFoundError: There is no data set, or a shard is missing.
       ValueError: The data set cannot give what is asked for; says what it has.
     """
-    found = manifest.load_manifest(data_dir)
     names = manifest.split_names(found, split)
     splits = [found.splits[name] for name in names]
     classes = options.class_names or found.class_names
@@ -122,7 +120,7 @@ def make_plan(
     return InputPlan(
         options=_with_batch_size(options, params, input_context),
         training=training,
-        files=_present(data_dir, shards),
+        shards=tuple(shards),
         compression=_COMPRESSION[found.compression],
         examples=kept,
         left_out=examples - kept,
@@ -171,7 +169,13 @@ def _with_batch_size(
     return dataclasses.replace(options, batch_size=size)
 
 
-def _present(data_dir: str, shards: Sequence[ShardInfo]) -> tuple[str, ...]:
+def shard_paths(data_dir: str, shards: Sequence[ShardInfo]) -> tuple[str, ...]:
+    """Paths of shards that are there and have the size that the manifest says.
+
+    Raises:
+      FileNotFoundError: A shard is missing.
+      ValueError: A shard has another size.
+    """
     folder = files.path_of(data_dir)
     for shard in shards:
         path = folder / shard.file
@@ -211,8 +215,8 @@ def _largest(
     if len(sizes) > 1 and options.size is None:
         words = ", ".join(f"{rows}x{columns}" for rows, columns in sizes)
         raise ValueError(
-            f"image sizes differ ({words}): choose image_size='ROWS,COLUMNS' to crop or "
-            "pad to"
+            f"image sizes differ ({words}): choose image_size='ROWS,COLUMNS' to crop "
+            "or pad to"
         )
     rows, columns = (max(size[axis] for size in sizes) for axis in (0, 1))
     return rows, columns, samples.pop()

@@ -43,7 +43,9 @@ def show() -> int:
     examples = list(_chosen_examples(_data_dir()))
     if not examples:
         wanted = f" with a key that begins with {_KEY.value!r}" if _KEY.value else ""
-        raise ValueError(f"there is no example{wanted} in {_SPLIT.value or 'any split'}")
+        raise ValueError(
+            f"there is no example{wanted} in {_SPLIT.value or 'any split'}"
+        )
     tile = 240 if len(examples) > 1 else 720
     contact_sheet(examples, tile=tile).save(_OUT.value)
     print(f"{len(examples)} examples in {_OUT.value}")

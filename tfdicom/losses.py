@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfdicom.frame_batch import UNKNOWN
+from tfdicom.input_options import UNKNOWN
 
 _SMALLEST = 1e-7  # keeps the logarithm finite, as Keras does
 _SMOOTH = 1.0  # pixels: an empty class that is predicted empty has a Dice of 1
@@ -29,8 +29,7 @@ def masked_binary_crossentropy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tenso
     truth, known, predicted = _prepared(y_true, y_pred)
     predicted = tf.clip_by_value(predicted, _SMALLEST, 1.0 - _SMALLEST)
     entropy = -(
-        truth * tf.math.log(predicted)
-        + (1.0 - truth) * tf.math.log(1.0 - predicted)
+        truth * tf.math.log(predicted) + (1.0 - truth) * tf.math.log(1.0 - predicted)
     )
     total = tf.reduce_sum(entropy * known, axis=[1, 2, 3])
     mean = tf.math.divide_no_nan(total, tf.reduce_sum(known, axis=[1, 2, 3]))

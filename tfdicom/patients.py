@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -76,10 +77,7 @@ def _identifier(patient_from: str) -> Callable[[ScannedImage], str]:
 
 
 def _from_folder(pattern: str) -> Callable[[ScannedImage], str]:
-    try:
-        regex = re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"patient_from=folder:{pattern}: {error}") from None
+    regex = re.compile(pattern)
 
     def identifier(one: ScannedImage) -> str:
         match = regex.search(one.file.path)
@@ -91,14 +89,13 @@ def _from_folder(pattern: str) -> Callable[[ScannedImage], str]:
 
 
 def _from_table(path: pathlib.Path) -> Callable[[ScannedImage], str]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if not {"path", "patient_id"} <= set(reader.fieldnames or ()):
-            raise ValueError(
-                f"{path}: the columns path and patient_id are wanted, got "
-                f"{', '.join(reader.fieldnames or ()) or 'none'}"
-            )
-        table = {row["path"].strip("/"): row["patient_id"] or "" for row in reader}
+    reader = csv.DictReader(io.StringIO(files.read_text(path)))
+    if not {"path", "patient_id"} <= set(reader.fieldnames or ()):
+        raise ValueError(
+            f"{path}: the columns path and patient_id are wanted, got "
+            f"{', '.join(reader.fieldnames or ()) or 'none'}"
+        )
+    table = {row["path"].strip("/"): row["patient_id"] or "" for row in reader}
     return lambda one: _longest_prefix(table, one.file.path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import sys
@@ -58,7 +59,8 @@ def map_in_processes(
         workers, _context(), initializer=_start_worker, initargs=(counter,)
     )
     with pool:
-        futures = [pool.submit(function, item) for item in items]
+        with _main_not_imported():
+            futures = [pool.submit(function, item) for item in items]
         try:
             for future in futures:
                 yield _wait(future, counter, progress)
@@ -102,6 +104,22 @@ def _context() -> multiprocessing.context.BaseContext:
     alone = threading.active_count() == 1 and "tensorflow" not in sys.modules
     fork = alone and "fork" in multiprocessing.get_all_start_methods()
     return multiprocessing.get_context("fork" if fork else "spawn")
+
+
+@contextlib.contextmanager
+def _main_not_imported() -> Iterator[None]:
+    """Lets workers start without running the program's main module again.
+
+    A spawned process imports it, which for a script without a ``__main__`` guard
+    means starting everything anew. What runs here is never defined in it.
+    """
+    main = sys.modules["__main__"].__dict__
+    hidden = {name: main.get(name) for name in ("__file__", "__spec__")}
+    main.update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        main.update(hidden)
 
 
 def _wait(

@@ -19,6 +19,7 @@ class FramePlan:
     """One image: an example if it has contours, else part of its series only.
 
     ``slice_index`` and ``slice_count`` are None where the frame says no plane.
+    ``shape`` is rows, columns, samples, as the header says.
     """
 
     path: str
@@ -31,6 +32,8 @@ class FramePlan:
     phase_index: int
     phase_count: int
     findings: tuple[str, ...]
+    shape: tuple[int, int, int]
+    modality: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,5 +136,7 @@ def _frame(one: ScannedImage, place: _Place, pseudonyms: Pseudonyms) -> FramePla
         contours=one.file.contours,
         plane=header.plane,
         findings=header.findings,
+        shape=(header.rows, header.columns, header.samples),
+        modality=header.modality,
         **dataclasses.asdict(place),
     )

@@ -191,9 +191,9 @@ def test_colour_and_many_classes():
 
 @pytest.mark.parametrize("size", [(16, 12), (30, 25), (15, 25), (23, 18), (22, 19)])
 def test_crop_or_pad_agrees_with_tensorflow_and_with_the_matrix(size):
-    image, mask = spatial.crop_or_pad(
-        tf.constant(IMAGE), tf.constant(MASK), _extent(), FILL, size=size
-    )
+    image = spatial.crop_or_pad(tf.constant(IMAGE), FILL, _extent(), size=size)
+    zeros = tf.zeros([BATCH], tf.uint8)
+    mask = spatial.crop_or_pad(tf.constant(MASK), zeros, _extent(), size=size)
     # Shifted by the fill value, as TensorFlow pads with 0.
     shifted = IMAGE - FILL.numpy()[:, None, None, None]
     expected = tf.image.resize_with_crop_or_pad(shifted, *size)

@@ -150,7 +150,9 @@ def test_original_release(source, tmp_path, images, table):
     found = pairs(listing)
     assert sorted(found.values()) == [("inner",)] * 3 + [("inner", "outer")] * 3
     number = {"SCD_Images": "IM-0003", "challenge_training": "IM-0001"}[images]
-    assert all(path.endswith((f"{number}-0001.dcm", f"{number}-0002.dcm")) for path in found)
+    assert all(
+        path.endswith((f"{number}-0001.dcm", f"{number}-0002.dcm")) for path in found
+    )
     for image in listing.images:
         for one in image.contours:
             assert _patient_number(image.path) == _patient_number(one.path)
@@ -164,11 +166,15 @@ def _patient_number(path):
 
 def test_original_release_without_its_table_links_nobody(source, tmp_path):
     root = tmp_path / "original"
-    source_folders.write_original_release(root, source, images="SCD_Images", table=False)
+    source_folders.write_original_release(
+        root, source, images="SCD_Images", table=False
+    )
     listing = find(root)
     assert not pairs(listing)
     assert set(left(listing).values()) == {"patient_not_linked"}
-    assert listing.left[0].detail == "patient 'SC-HF-I-01', link file scd_patientdata.csv"
+    assert (
+        listing.left[0].detail == "patient 'SC-HF-I-01', link file scd_patientdata.csv"
+    )
     assert len(listing.left) == 9
 
 
@@ -247,9 +253,7 @@ def test_contours_of_a_patient_whom_nothing_links(source):
 
 def test_two_images_for_one_contour(source):
     patient = source.patients[0]
-    shutil.copy(
-        source.image(patient, 2), source.image(patient, 2).with_name("02.dcm")
-    )
+    shutil.copy(source.image(patient, 2), source.image(patient, 2).with_name("02.dcm"))
     (one,) = find(source.root).left
     assert one.reason == "two_images_for_contour"
     assert one.detail == f"dicoms/{patient}/02.dcm, dicoms/{patient}/2.dcm"
@@ -265,7 +269,9 @@ def test_two_contours_for_one_structure(source):
 
 def test_missing_link_file_is_named(source):
     (source.root / "link.csv").unlink()
-    with pytest.raises(ValueError, match=r"link\.csv is missing: .*patient_id,original"):
+    with pytest.raises(
+        ValueError, match=r"link\.csv is missing: .*patient_id,original"
+    ):
         find(source.root)
 
 

@@ -44,9 +44,7 @@ def random_addition(
     )
 
 
-def random_factor(
-    draws: Mapping[str, tf.Tensor], options: AugmentOptions
-) -> tf.Tensor:
+def random_factor(draws: Mapping[str, tf.Tensor], options: AugmentOptions) -> tf.Tensor:
     """For ``adjust_contrast``; float32 ``[batch]``, 1 where nothing changes."""
     exponent = random_stream.symmetric(
         draws["contrast"], math.log1p(options.contrast), options.contrast_probability

@@ -50,6 +50,11 @@ class AugmentOptions:
     contrast_probability: float = 1.0
 
     def __post_init__(self) -> None:
+        """Checks every number.
+
+        Raises:
+          ValueError: Names the field, the value got and what is allowed.
+        """
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -260,30 +260,33 @@ def _source_points(
 
 
 def crop_or_pad(
-    image: tf.Tensor,
-    mask: tf.Tensor,
-    extent: tf.Tensor,
+    planes: tf.Tensor,
     fill: tf.Tensor,
+    extent: tf.Tensor,
     *,
     size: tuple[int, int],
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """The middle of image and mask, cropped or padded; values are not touched.
+) -> tf.Tensor:
+    """The middle of an image or mask, cropped or padded; values are not touched.
 
-    Arguments and results are those of ``warp``.
+    Args:
+      planes: ``[batch, rows, columns, depth]``, any dtype.
+      fill: ``[batch]`` of that dtype: the value outside of the source.
+      extent: int32 ``[batch, 2]``: rows and columns that each source holds.
+      size: Rows and columns of the output.
+
+    Returns:
+      ``[batch, *size, depth]``: what ``warp`` gives for a neutral motion.
     """
-    start = centred_start(extent, size)
-    rows = start[:, :1] + tf.range(size[0])
-    columns = start[:, 1:] + tf.range(size[1])
-    inside_rows = (rows >= 0) & (rows < extent[:, :1])
-    inside_columns = (columns >= 0) & (columns < extent[:, 1:])
-    inside = inside_rows[:, :, tf.newaxis] & inside_columns[:, tf.newaxis, :]
-
-    def taken(planes: tf.Tensor, outside: tf.Tensor) -> tf.Tensor:
-        at_row = tf.clip_by_value(rows, 0, planes.shape[1] - 1)
-        at_column = tf.clip_by_value(columns, 0, planes.shape[2] - 1)
-        planes = tf.gather(planes, at_row, axis=1, batch_dims=1)
-        planes = tf.gather(planes, at_column, axis=2, batch_dims=1)
-        return tf.where(inside[..., tf.newaxis], planes, outside)
-
-    filled = taken(image, tf.reshape(fill, [-1, 1, 1, 1]))
-    return filled, taken(mask, tf.constant(0, mask.dtype))
+    batch, _, width, depth = planes.shape
+    start = tf.repeat(centred_start(extent, size), depth, axis=0)
+    last = tf.repeat(extent, depth, axis=0)[..., tf.newaxis, tf.newaxis] - 1
+    row = (start[:, :1] + tf.range(size[0]))[:, :, tf.newaxis]
+    column = (start[:, 1:] + tf.range(size[1]))[:, tf.newaxis, :]
+    inside = (row >= 0) & (row <= last[:, 0]) & (column >= 0) & (column <= last[:, 1])
+    at = tf.clip_by_value(row, 0, last[:, 0]) * width
+    at += tf.clip_by_value(column, 0, last[:, 1])
+    # Channels as further images, as in _warp_image.
+    flat = tf.reshape(tf.transpose(planes, [0, 3, 1, 2]), [batch * depth, -1])
+    fill = tf.repeat(fill, depth)[:, tf.newaxis, tf.newaxis]
+    found = tf.where(inside, tf.gather(flat, at, batch_dims=1), fill)
+    return tf.transpose(tf.reshape(found, [batch, depth, *size]), [0, 2, 3, 1])

@@ -292,7 +292,7 @@ def _links(folder: pathlib.Path, layout: Layout) -> dict[str, str]:
                 f"header {','.join(layout.link_columns)}"
             )
         return {}
-    return parse_links(path.read_text(), layout.link_columns, source=str(path))
+    return parse_links(files.read_text(path), layout.link_columns, source=str(path))
 
 
 def parse_links(text: str, columns: tuple[str, str], *, source: str) -> dict[str, str]:

@@ -1,0 +1,118 @@
+"""``generate`` gives what ``input_fn`` gives, from a data set and from its source."""
+
+import itertools
+import sys
+
+import numpy as np
+import pytest
+
+import tfdicom
+from tests.real_data import SAMPLE, SUNNYBROOK, needs_sunnybrook
+
+_CONVERT = tfdicom.ConvertOptions(split="train", id_key_file="public")
+_READ = {"batch_size": 6, "with_info": True, "unannotated": "ignore"}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    output = tmp_path_factory.mktemp("converted") / "out"
+    tfdicom.convert(options=_CONVERT, input_dir=str(SAMPLE), output_dir=str(output))
+    return output
+
+
+def _assert_same(batches, others):
+    for batch, other in itertools.zip_longest(batches, others):
+        for one, two in zip(_leaves(batch), _leaves(other), strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def _leaves(batch):
+    image, mask, info = batch
+    return [image, mask, *(info[name] for name in sorted(info))]
+
+
+def test_a_data_set_gives_the_batches_of_input_fn(data_dir):
+    dataset = tfdicom.input_fn(data_dir, "train", augment="light", **_READ)
+    batches = tfdicom.generate(data_dir, "train", augment="light", **_READ)
+    _assert_same(batches, dataset.as_numpy_iterator())
+
+
+def test_a_source_gives_what_its_data_set_gives(data_dir):
+    read = {**_READ, "training": False}
+    _assert_same(tfdicom.generate(SAMPLE, **read), tfdicom.generate(data_dir, **read))
+
+
+def test_a_source_is_augmented_as_its_data_set(data_dir):
+    read = {**_READ, "batch_size": 1, "augment": "standard", "image_size": 96}
+
+    def by_key(folder):
+        return {b[2]["key"][0]: b[0] for b in tfdicom.generate(folder, **read)}
+
+    first, second = by_key(SAMPLE), by_key(data_dir)
+    assert first.keys() == second.keys()
+    for key, image in first.items():
+        np.testing.assert_array_equal(image, second[key])
+
+
+def test_epochs_of_a_source_differ_and_repeat():
+    def keys(seed):
+        batches = tfdicom.generate(
+            SAMPLE,
+            num_epochs=2,
+            batch_size=20,
+            seed=seed,
+            with_info=True,
+            classes="inner",
+        )
+        return [tuple(info["key"]) for _, _, info in batches]
+
+    first, second = keys(0)
+    assert first != second
+    assert sorted(first) == sorted(second)
+    assert keys(0) == [first, second]
+    assert keys(1)[0] != first
+
+
+@needs_sunnybrook
+@pytest.mark.slow
+def test_shared_source_with_its_own_split():
+    options = tfdicom.ConvertOptions(
+        split="train:0.67,test:0.33", id_key_file="public", classes="outer"
+    )
+    counts = {
+        split: sum(
+            len(image)
+            for image, _ in tfdicom.generate(SUNNYBROOK, split, convert_options=options)
+        )
+        for split in ("train", "test")
+    }
+    assert sum(counts.values()) == 28
+    assert min(counts.values()) > 0
+
+
+def test_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    before = sorted(SAMPLE.rglob("*"))
+    next(tfdicom.generate(SAMPLE))
+    assert sorted(SAMPLE.rglob("*")) == before
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("folder", "keywords", "message"),
+    [
+        ("none", {}, "no such folder"),
+        (SAMPLE, {"split": "validation"}, "no split 'validation'; .* has train"),
+        (SAMPLE, {"classes": "atrium"}, "no class 'atrium'; .* has inner, outer"),
+        (SAMPLE, {"normalize": "zscore_dataset"}, "needs the statistics"),
+    ],
+    ids=["folder", "split", "class", "statistics"],
+)
+def test_errors_come_at_the_call(folder, keywords, message, tmp_path):
+    folder = tmp_path / folder if folder == "none" else folder
+    with pytest.raises(ValueError, match=message):
+        tfdicom.generate(folder, **keywords)
+
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

@@ -1,0 +1,53 @@
+"""``generate``: NumPy batches for any framework, from a data set or from a source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from tfdicom import files, input_pipeline
+from tfdicom.convert_options import ConvertOptions
+from tfdicom.input_options import InputOptions
+from tfdicom.manifest import MANIFEST
+from tfdicom.options import accepts_options
+
+
+@accepts_options(InputOptions)
+def generate(
+    data_dir_or_source: str | os.PathLike,
+    split: str = "train",
+    *,
+    options: InputOptions,
+    convert_options: ConvertOptions | None = None,
+) -> Iterator[Any]:
+    """Yields batches as NumPy arrays; never holds the data set in memory.
+
+    Args:
+      data_dir_or_source: Folder that ``tfdicom_convert`` wrote, or a source folder with
+        images and annotations, found and paired as the converter does.
+      split: Name of a split, or several joined by ``+``.
+      options: The fields below as a whole.
+      convert_options: How a source is read; its ``input_dir`` is the source. By default
+        every patient is in the split ``train``. Nothing is written.
+
+    Returns:
+      Iterator over what ``input_fn`` describes, as arrays: ``(image, mask)``, float32
+      ``[batch, rows, columns, channels]`` and uint8 ``[batch, rows, columns,
+      classes]``. A source is shuffled patient by patient and within a few batches;
+      inputs that cannot be used are left out as the converter does.
+
+    Raises:
+      FileNotFoundError: There is no such folder, or a shard is missing.
+      ValueError: The data cannot give what is asked for; says what there is. CT's
+        normalisation by the training split needs a converted data set.
+    """
+    source = os.fspath(data_dir_or_source)
+    if (files.path_of(source) / MANIFEST).exists():
+        dataset = input_pipeline.input_fn(source, split, options=options)
+    else:
+        # The one place where both halves meet; a data set is read without pydicom.
+        from tfdicom.source_batches import source_batches
+
+        dataset = source_batches(source, split, options, convert_options)
+    return dataset.as_numpy_iterator()
