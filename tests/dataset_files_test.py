@@ -32,7 +32,7 @@ def test_split_is_recorded_without_names_of_patients(source, tmp_path, split, re
         ({"edge_rule": "center"}, {"edge_rule": "center"}),
         ({"contour_origin": "0,1"}, {"contour_origin": "0,1", "contour_shift": [0, 1]}),
         ({"covered_fraction": True}, {"covered_fraction": True}),
-        ({"folds": 3}, {"folds": 3}),
+        ({"folds": 3}, {"split": "3 folds"}),
         ({"patient_from": "folder:dicoms/([^/]+)"}, {"patient_from": "folder"}),
         ({}, {"identifiers": "public", "layout": "sunnybrook"}),
     ],

@@ -22,7 +22,9 @@ def _pet(**changes):
     dataset.SeriesTime = dataset.AcquisitionTime = "115000"  # a half-life later
     dataset.RadiopharmaceuticalInformationSequence = [dose]
     for keyword, value in changes.items():
-        target = dose if keyword in dose or keyword.endswith("StartDateTime") else dataset
+        target = (
+            dose if keyword in dose or keyword.endswith("StartDateTime") else dataset
+        )
         if value is None:
             delattr(target, keyword)
         else:

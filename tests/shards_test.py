@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests import source_folders
-from tfdicom import example_schema, splits, tfrecord_file
+from tfdicom import example_schema, shards, splits, tfrecord_file
 from tfdicom.classes import parse_classes
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.examples import AnnotationRules
@@ -131,15 +131,30 @@ def test_content_adds_up(source, tmp_path):
         assert (found.minimum, found.maximum) == (values.min(), values.max())
 
 
-def test_failure_leaves_no_file(source, tmp_path):
-    for number in (1, 2):
-        source.image(source.patients[2], number).unlink()
+def test_images_that_vanish_after_the_plan_are_listed(source, tmp_path):
+    gone = [source.image(source.patients[2], number) for number in (1, 2)]
+    for path in gone:
+        path.unlink()
     # Planned before the images went.
     other = source_folders.write_folder(tmp_path / "whole")
     (shard,) = plan_shards(other, 1)
     output = tmp_path / "out"
     output.mkdir()
-    with pytest.raises(FileNotFoundError):
+    result = write_shard(source.root, output, RULES, "none", shard)
+    listed = {one.path for one in result.left if one.reason == "file_unreadable"}
+    assert listed == {str(path.relative_to(source.root)) for path in gone}
+
+
+def test_failure_leaves_no_file(source, tmp_path, monkeypatch):
+    (shard,) = plan_shards(source, 1)
+    output = tmp_path / "out"
+    output.mkdir()
+
+    def full_disk(example):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shards.example_schema, "encode", full_disk)
+    with pytest.raises(OSError, match="No space left"):
         write_shard(source.root, output, RULES, "none", shard)
     assert not list(output.iterdir())
 

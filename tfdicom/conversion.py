@@ -136,7 +136,8 @@ def _remove_dataset(output: pathlib.Path) -> None:
     """Removes what an earlier conversion wrote; the manifest goes first."""
     for name in (MANIFEST, INDEX, LEDGER):
         (output / name).unlink(missing_ok=True)
-    for pattern in (_SHARDS, f"*{files.PARTIAL}"):
+    unfinished = (name + files.PARTIAL for name in (_SHARDS, MANIFEST, INDEX, LEDGER))
+    for pattern in (_SHARDS, *unfinished):
         for path in output.glob(pattern):
             path.unlink(missing_ok=True)
 
@@ -192,10 +193,11 @@ def conversion_summary(result: ConversionResult, options: ConvertOptions) -> str
     """What a person wants to read when a conversion has ended."""
     lines = list(result.ledger.problem_lines())
     if result.manifest is None:
-        lines += _plan_lines(result.plan)
+        lines += [_pairs_found(result.plan), *_plan_lines(result.plan)]
         return "\n".join([*lines, "", "Nothing was written (--dry_run)."])
     total = sum(split.examples for split in result.manifest.splits.values())
     lines += ["", describe(result.manifest), ""]
+    lines.append(_pairs_found(result.plan))
     lines.append(
         f"{total} examples in {options.output_dir}, {result.seconds:.1f} s. See them: "
         f"tfdicom_inspect show --data_dir={options.output_dir} --out=sheet.png"
@@ -203,6 +205,11 @@ def conversion_summary(result: ConversionResult, options: ConvertOptions) -> str
     if result.crosswalk:
         lines.append(f"Pseudonyms: the crosswalk is {result.crosswalk}")
     return "\n".join(lines)
+
+
+def _pairs_found(plan: Plan) -> str:
+    contours = [frame.contours for _, _, frame in plan.frames if frame.contours]
+    return f"Paired: {len(contours)} images with {sum(map(len, contours))} contours."
 
 
 def _plan_lines(plan: Plan) -> Iterator[str]:

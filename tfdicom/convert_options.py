@@ -79,7 +79,7 @@ class ConvertOptions:
     )
     split: str = options.option(
         DEFAULT_SPLIT,
-        "Splits by patient: fractions, patients by name ('train:A+B,test:C'), or a CSV "
+        "Splits by patient: fractions, patients by name ('train:A+B,test:C'; one that is a number as '101+'), or a CSV "
         "file with the columns patient_id,split.",
     )
     folds: int = options.option(

@@ -72,7 +72,6 @@ def _record_options(
     options: ConvertOptions, rules: AnnotationRules, layout: str
 ) -> dict[str, Any]:
     """What shaped the records. No path, and nothing that may name a patient."""
-    by_name = options.split.endswith(".csv") or parse_split(options.split).patients
     return {
         "annotations": "contours",
         "contour_origin": rules.origin,
@@ -82,9 +81,15 @@ def _record_options(
         "identifiers": PUBLIC if options.id_key_file == PUBLIC else "keyed",
         "layout": layout,
         "patient_from": options.patient_from.partition(":")[0],
-        "split": "by name" if by_name else options.split,
-        "folds": options.folds,
+        "split": _split_as_asked(options),
     }
+
+
+def _split_as_asked(options: ConvertOptions) -> str:
+    if options.folds:
+        return f"{options.folds} folds"
+    by_name = options.split.endswith(".csv") or parse_split(options.split).patients
+    return "by name" if by_name else options.split
 
 
 def _splits(

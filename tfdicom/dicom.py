@@ -105,8 +105,8 @@ def _read(path: pathlib.Path, **arguments: Any) -> pydicom.Dataset:
             return pydicom.dcmread(file, **arguments)
     except InvalidDicomError as error:
         raise InputSkipped("not_dicom", "no DICM prefix") from error
-    except FileNotFoundError:
-        raise
+    except OSError as error:
+        raise InputSkipped("file_unreadable", error.strerror or str(error)) from error
     except Exception as error:  # a damaged file can raise anything
         raise InputSkipped("not_dicom", f"{type(error).__name__}: {error}") from error
 

@@ -212,7 +212,8 @@ class FrameExample:
     series_statistics: tuple[float, ...] | None = _feature(
         "series/statistics",
         FLOAT,
-        "As `image/statistics`, over every readable frame of the series.",
+        "As `image/statistics`, over every readable frame of the series that is of "
+        "this frame's acquisition group.",
         shape=(15,),
         optional=True,
     )

@@ -167,13 +167,12 @@ def _examples(plan: InputPlan, records: tf.data.Dataset) -> tf.data.Dataset:
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
     if plan.uniform:
         # All shapes agree: parsed together, which costs less than one by one.
-        parsed = records.batch(frame_batch.SUB_BATCH).map(
+        return records.batch(frame_batch.SUB_BATCH).map(
             lambda batch, epoch: frame_batch.finish(
                 frame_batch.parse_batch(batch, plan), epoch, plan
             ),
             **parallel,
         )
-        return parsed
     parsed = records.map(
         lambda record, epoch: (frame_batch.parse_one(record, plan), epoch), **parallel
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
@@ -81,8 +82,8 @@ def _figures_coefficients(rule: Rule, statistics: tf.Tensor) -> tf.Tensor:
         low, high, offset = minimum, maximum, statistics[:, _MEAN]
         width = statistics[:, _DEVIATION]
         low, high = (
-            tf.fill(tf.shape(low), -_INFINITY),
-            tf.fill(tf.shape(low), _INFINITY),
+            tf.fill(tf.shape(low), -math.inf),
+            tf.fill(tf.shape(low), math.inf),
         )
     else:
         low, high = statistics[:, rule.span[0]], statistics[:, rule.span[1]]
@@ -105,9 +106,6 @@ def _series_statistics(record: Mapping[str, tf.Tensor]) -> tf.Tensor:
     check = tf.debugging.Assert(~tf.reduce_any(lacking), [message, keys])
     with tf.control_dependencies([check] if check is not None else []):
         return tf.identity(series)
-
-
-_INFINITY = float("inf")
 
 
 def modality_values(pixels: tf.Tensor, record: Mapping[str, tf.Tensor]) -> tf.Tensor:

@@ -87,6 +87,10 @@ REASONS = {
         "Add the missing contours, or a class that does without them.",
         fault=False,
     ),
+    "file_unreadable": Reason(
+        "The file is there and cannot be opened.",
+        "Look for a broken link, or for missing rights.",
+    ),
     "not_dicom": Reason(
         "The file is not DICOM, or its header cannot be read.",
         "Export it again; 'dcmdump' of DCMTK shows where it breaks.",

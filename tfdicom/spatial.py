@@ -58,11 +58,6 @@ class ImagePlane:
         """Unit vector across the plane: row direction x column direction."""
         return np.cross(self.orientation[:3], self.orientation[3:])
 
-    @property
-    def distance(self) -> float:
-        """Place of the plane along its own normal, mm."""
-        return float(self.normal @ np.array(self.position))
-
     def to_patient(self, points: np.ndarray) -> np.ndarray:
         """Patient coordinates ``[n, 3]`` of pixel coordinates ``[n, 2]``."""
         row, column = np.reshape(self.orientation, (2, 3))

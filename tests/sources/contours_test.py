@@ -178,6 +178,14 @@ def test_original_release_without_its_table_links_nobody(source, tmp_path):
     assert len(listing.left) == 9
 
 
+def test_a_number_that_is_none_is_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x.dcm").touch()
+    layout = contours.custom_layout("{patient}/{image:[a-z]+}.dcm", CONTOURS, None)
+    with pytest.raises(ValueError, match="should be a number; in a/x.dcm it is 'x'"):
+        contours.find(tmp_path, layouts=[layout], structures={})
+
+
 def test_custom_layout(tmp_path):
     touch(tmp_path, "img/A/s1.dcm", "img/A/s2.dcm", "roi/A_001_i.txt", "roi/A_2_lv.txt")
     layout = contours.custom_layout(IMAGES, CONTOURS, None)
@@ -336,6 +344,7 @@ def test_contour_files(tmp_path, content, points):
         (b"", "contour_empty", ""),
         (b"\n \n", "contour_empty", ""),
         (b"1 2\nx 4\n5 6\n", "contour_malformed", "line 2: 'x 4'"),
+        (b"1 2\n3 4\n1_0 6\n", "contour_malformed", "line 3: '1_0 6'"),
         (b"1 2\n3 4\n5\n", "contour_malformed", "line 3: '5'"),
         (b"1 2\n3 4\n5 6 7\n", "contour_malformed", "line 3"),
         (b"1 2\n\n3 4\n5 6\n", "contour_malformed", "line 2: ''"),

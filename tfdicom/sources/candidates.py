@@ -51,7 +51,6 @@ class SourceListing:
       default_origin: Contour origin that the layout is known to have; None if none
         is known.
       decimals: Digits after the point in the contour files.
-      metadata: Files that only say how others belong together.
     """
 
     images: tuple[ImageFile, ...]
@@ -59,4 +58,3 @@ class SourceListing:
     layout: str
     default_origin: str | None
     decimals: int
-    metadata: tuple[str, ...] = ()

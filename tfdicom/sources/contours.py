@@ -202,7 +202,14 @@ def _matching(paths: Sequence[str], pattern: str) -> dict[str, dict[str, str]]:
     regex = compile_pattern(pattern)
     visible = (path for path in paths if not path.rpartition("/")[2].startswith("."))
     matches = ((path, regex.fullmatch(path)) for path in visible)
-    return {path: match.groupdict() for path, match in matches if match}
+    found = {path: match.groupdict() for path, match in matches if match}
+    for path, parts in found.items():
+        if not parts["image"].isdecimal():
+            raise ValueError(
+                f"pattern {pattern!r}: {{image}} should be a number; in {path} it is "
+                f"{parts['image']!r}"
+            )
+    return found
 
 
 def _listing(
@@ -234,12 +241,11 @@ def _listing(
         else:
             structure = structures.get(parts["structure"], parts["structure"])
             paired[found[0]].append(ContourFile(path, structure))
-    metadata = [path for path in paths if path == layout.link_file]
     left += _twice_outlined(paired)
     left += [
         LeftFile(path, OTHER, "stray_file")
         for path in paths
-        if path not in images and path not in contours and path not in metadata
+        if path not in images and path not in contours and path != layout.link_file
     ]
     listed = tuple(ImageFile(path, tuple(paired.get(path, ()))) for path in images)
     return SourceListing(
@@ -248,7 +254,6 @@ def _listing(
         layout=layout.name,
         default_origin=layout.origin,
         decimals=layout.decimals,
-        metadata=tuple(metadata),
     )
 
 
@@ -352,7 +357,7 @@ def read_contour(path: pathlib.Path) -> np.ndarray:
 
 def _point(line: str, number: int) -> tuple[float, float]:
     try:
-        x, y = map(float, line.split())
+        x, y = map(float, line.replace("_", "?").split())  # float() takes 1_0 for 10
     except ValueError:
         x = y = np.nan
     if not np.isfinite([x, y]).all():
