@@ -79,8 +79,9 @@ class ConvertOptions:
     )
     split: str = options.option(
         DEFAULT_SPLIT,
-        "Splits by patient: fractions, patients by name ('train:A+B,test:C'; one that is a number as '101+'), or a CSV "
-        "file with the columns patient_id,split.",
+        "Splits by patient: fractions, patients by name ('train:A+B,test:C'; a single "
+        "one that is a number as '101+'), or a CSV file with the columns "
+        "patient_id,split.",
     )
     folds: int = options.option(
         0,

@@ -70,9 +70,7 @@ TABLES = {
 
 def fill(text: str) -> str:
     """The text with its generated blocks made anew."""
-    return _BLOCK.sub(
-        lambda block: f"{block[1]}{TABLES[block[2]]()}\n{block[3]}", text
-    )
+    return _BLOCK.sub(lambda block: f"{block[1]}{TABLES[block[2]]()}\n{block[3]}", text)
 
 
 def main() -> int:
