@@ -49,6 +49,7 @@ setuptools.setup(
             "matplotlib",
             "mypy",
             "pytest",
+            "pytest-xdist",
             "ruff",
             "scipy",
             "setuptools>=70.1",

@@ -40,10 +40,11 @@ left_out() { # STAGE REASON
   report "$1" "left out: $2" 0
 }
 
-# run_pytest PYTEST_ARGUMENT...: keeps pytest's last line for the end of the output.
+# run_pytest PYTEST_ARGUMENT...: one process for each processor, a file in one of them
+# (its fixtures are made once); keeps pytest's last line for the end of the output.
 run_pytest() {
   local status=0
-  "$ENVIRONMENT/bin/python" -m pytest "$@" 2>&1 | tee "$LOGS/pytest" || status=$?
+  "$ENVIRONMENT/bin/python" -m pytest -n auto --dist loadfile "$@" 2>&1 | tee "$LOGS/pytest" || status=$?
   CLOSING_LINES+=("$(tail -n 1 "$LOGS/pytest")")
   return $status
 }
