@@ -19,6 +19,7 @@ from tfdicom import (
     conversion,
     dataset_reading,
     manifest,
+    output_folder,
     rasterize,
     shards,
     tfrecord_file,
@@ -685,7 +686,7 @@ def _nothing(source):
         (_blank_patients, {}, r"6 annotated images .*dcm.*'Patient ID' is blank"),
         (_anonymous_patients, {}, "--patient_from=tag, study, folder:REGEX"),
         (_constant_patients, {}, "all annotated images are of one patient, 'X1'"),
-        (_one_study, {}, "two patients share one Study Instance UID"),
+        (_one_study, {}, r"1\.dcm of patient .* 'Study Instance UID'.*patient_from"),
         (_same_pixels, {}, r"1\.dcm in split .* hold the same pixels"),
         (
             _nothing,
@@ -711,6 +712,18 @@ def test_split_file_that_cannot_be_read(source, tmp_path, content):
     table.write_bytes(content)
     with pytest.raises(ValueError, match=r"split\.csv"):
         convert(source.root, tmp_path / "out", split=str(table))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"split": "nowhere.csv"}, "--split: nowhere.csv cannot be read: No such"),
+        ({"patient_from": "csv:who.csv"}, "--patient_from: who.csv cannot be read"),
+    ],
+)
+def test_table_that_is_missing_is_named_with_its_flag(source, tmp_path, options, words):
+    with pytest.raises(ValueError, match=words):
+        convert(source.root, tmp_path / "out", **options)
 
 
 @pytest.mark.parametrize(
@@ -754,11 +767,102 @@ def test_output_beside_the_input_is_fine_however_it_is_written(source, tmp_path)
     assert (tmp_path / "out" / "dataset.json").exists()
 
 
-def test_output_that_cannot_be_written(source, tmp_path):
+def test_output_that_cannot_be_written_is_found_first(source, tmp_path, monkeypatch):
     # Below a file: also root cannot write there.
     (tmp_path / "file").write_text("x")
+    monkeypatch.setattr(conversion, "prepare", None)
     with pytest.raises(ValueError, match="cannot be written to"):
         convert(source.root, tmp_path / "file" / "out")
+
+
+def _all_images_are_text(source):
+    for path in source.root.rglob("*.dcm"):
+        path.write_text("hello")
+
+
+def _annotated_images_are_text(source):
+    for path in source.root.rglob("[12].dcm"):
+        path.write_text("hello")
+
+
+def _blank_studies_of_all(source):
+    for path in source.root.rglob("*.dcm"):
+        source_folders.edit(path, StudyInstanceUID="", SeriesInstanceUID="")
+
+
+@pytest.mark.parametrize(
+    ("plant", "options", "words"),
+    [
+        (_all_images_are_text, {}, "none of the 9 images found can be used"),
+        (_annotated_images_are_text, {}, "none of the 6 images with contours can be"),
+    ],
+)
+def test_total_failure_names_files_reasons_and_remedies(
+    source, tmp_path, plant, options, words
+):
+    plant(source)
+    with pytest.raises(ValueError, match=words) as error:
+        convert(source.root, tmp_path / "out", **options)
+    for part in ("skipped: not_dicom", "dicoms/SCD0000101/1.dcm", "dcmdump"):
+        assert part in str(error.value)
+
+
+def test_images_that_no_class_can_use_name_what_is_wrong(source, tmp_path):
+    for patient in source.patients:
+        path = source.image(patient, 1)  # the one with both structures
+        path.write_text("hello")
+    words = (
+        "contours of all the structures of a class.*myo=outer-inner.*not_dicom.*1.dcm"
+    )
+    with pytest.raises(ValueError, match=re.compile(words, re.DOTALL)):
+        convert(source.root, tmp_path / "out", classes="myo=outer-inner")
+
+
+def test_blank_study_and_series_are_not_shared(source, tmp_path):
+    _blank_studies_of_all(source)
+    convert(source.root, tmp_path / "out")
+    found = examples(tmp_path / "out")
+    assert len({one.study for one in found}) == 3
+    assert len({one.series for one in found}) == 3
+
+
+def test_patient_without_a_whole_class_takes_no_place_in_a_split(source, tmp_path):
+    for patient in source.patients[1:2]:
+        source.contour(patient, 1, "o").unlink()
+    result = convert(source.root, tmp_path / "out", classes="myo=outer-inner")
+    assert {n: s.examples for n, s in result.manifest.splits.items()} == {
+        "train": 1,
+        "test": 1,
+    }
+    assert "skipped" not in str(result.ledger.counts())
+    # Per whole patient its second image with a contour; of the other, two of each.
+    assert reasons(result)["class_incomplete"] == 2 * 2 + 2 * 2
+
+
+def test_contour_with_a_byte_order_mark(source, tmp_path):
+    convert(source.root, tmp_path / "one")
+    for path in source.root.rglob("*contour-manual.txt"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    convert(source.root, tmp_path / "two")
+    assert examples(tmp_path / "one") == examples(tmp_path / "two")
+
+
+def test_slope_that_is_no_number_skips_the_image(source, tmp_path):
+    path = source.image(source.patients[0], 1)
+    source_folders.edit(path, RescaleSlope="12345")
+    path.write_bytes(path.read_bytes().replace(b"12345 ", b"nan   "))
+    result = convert(source.root, tmp_path / "out")
+    assert reasons(result)["header_invalid"] == 1
+    lines = "\n".join(result.ledger.problem_lines())
+    assert "1.dcm: (0028,1053) 'Rescale Slope': finite numbers are wanted" in lines
+
+
+def test_pairs_are_counted_before_classes_choose(source, tmp_path):
+    for options in ({"dry_run": True}, {}):
+        options |= {"classes": "myo=outer-inner"}
+        result = convert(source.root, tmp_path / "out", **options)
+        summary = conversion.conversion_summary(result, conversion.ConvertOptions())
+        assert "Paired: 6 images with 9 contours." in summary
 
 
 def test_failure_on_the_way_leaves_nothing(source, tmp_path, monkeypatch):
@@ -776,7 +880,7 @@ def test_failure_on_the_way_leaves_nothing(source, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space left"):
         convert(source.root, output)
     assert len(written) == 2
-    assert not list(output.iterdir())
+    assert not output.exists()
     monkeypatch.undo()
     convert(source.root, output)
     assert len(examples(output)) == 6
@@ -784,13 +888,63 @@ def test_failure_on_the_way_leaves_nothing(source, tmp_path, monkeypatch):
 
 def test_remains_of_a_killed_conversion_are_cleared(source, tmp_path):
     output = tmp_path / "out"
-    output.mkdir()
-    (output / "ledger.jsonl").write_bytes(b"")
-    (output / "train-00000-of-00009.tfrecord").write_bytes(b"old")
-    (output / "train-00001-of-00009.tfrecord.partial").write_bytes(b"half")
+    aside = output / output_folder.ASIDE
+    aside.mkdir(parents=True)
+    (aside / "train-00000-of-00009.tfrecord").write_bytes(b"old")
+    (aside / "train-00001-of-00009.tfrecord.partial").write_bytes(b"half")
     convert(source.root, output)
-    names = set(read_files(output))
+    names = {path.name for path in output.iterdir()}
     assert not any("00009" in name or "partial" in name for name in names)
+
+
+def _spoil_everything(source):
+    for path in source.root.rglob("*contour-manual.txt"):
+        path.write_text("")
+
+
+def _spoil_the_third(source):
+    third = source.contour(source.patients[2], 1).parent.parent
+    for path in third.rglob("*.txt"):
+        path.write_text("")
+
+
+@pytest.mark.parametrize(
+    ("plant", "options"),
+    [
+        (_spoil_everything, {}),
+        (_spoil_the_third, {"split": "train:SCD0000101,test:SCD0000301"}),
+        (_spoil_the_third, {"on_error": "fail"}),
+        (_spoil_the_third, {"max_error_rate": 0.0, "on_error": "fail"}),
+    ],
+)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_failing_run_leaves_the_old_data_set_as_it_was(
+    source, tmp_path, plant, options, workers
+):
+    output = tmp_path / "out"
+    convert(source.root, output)
+    before = read_files(output)
+    plant(source)
+    with pytest.raises(ValueError, match="contour_empty"):
+        convert(source.root, output, overwrite=True, num_workers=workers, **options)
+    assert read_files(output) == before
+
+
+@pytest.mark.parametrize("place", ["write_shard", "write_dataset_files"])
+def test_interrupted_run_leaves_the_old_data_set_as_it_was(
+    source, tmp_path, monkeypatch, place
+):
+    output = tmp_path / "out"
+    convert(source.root, output)
+    before = read_files(output)
+
+    def interrupt(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(conversion, place, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        convert(source.root, output, overwrite=True)
+    assert read_files(output) == before
 
 
 def test_records_of_another_origin_are_not_removed_unasked(source, tmp_path):
@@ -989,7 +1143,10 @@ def test_split_whose_images_all_fail_is_refused(source, tmp_path):
     for number in (1, 2):
         source.contour(two, number).write_text("")
     source.contour(two, 1, "o").write_text("")
-    with pytest.raises(ValueError, match="split 'test': none of its images could be"):
+    words = (
+        "split 'test': none of its images could be.*3 skipped: contour_empty.*-0001-"
+    )
+    with pytest.raises(ValueError, match=re.compile(words, re.DOTALL)):
         convert(source.root, tmp_path / "out", split=f"train:{one},test:{two}")
 
 
@@ -1018,7 +1175,7 @@ def test_max_error_rate(tmp_path, bad, rate, fails):
         return
     with pytest.raises(ValueError, match="11 of 32 contours .* max_error_rate=0.3"):
         convert(source.root, output, max_error_rate=rate)
-    assert not list(output.iterdir())
+    assert not output.exists()
 
 
 def test_manifest_is_plain_and_complete(source, tmp_path):

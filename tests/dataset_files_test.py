@@ -53,15 +53,22 @@ def test_identifiers_by_a_key_of_ones_own(source, tmp_path):
     assert options["identifiers"] == "keyed"
 
 
-def test_versions_and_classes(source, tmp_path):
+@pytest.mark.parametrize(
+    ("compression", "more"),
+    [("none", {}), ("gzip", {"zlib": zlib.ZLIB_RUNTIME_VERSION})],
+)
+def test_versions_and_classes(source, tmp_path, compression, more):
     result = source_folders.convert(
-        source.root, tmp_path / "out", classes="cavity=inner;myo=outer-inner"
+        source.root,
+        tmp_path / "out",
+        classes="cavity=inner;myo=outer-inner",
+        compression=compression,
     )
     assert result.manifest.versions == {
         "numpy": np.__version__,
         "pydicom": pydicom.__version__,
         "tfdicom": VERSION,
-        "zlib": zlib.ZLIB_RUNTIME_VERSION,
+        **more,
     }
     classes = [(one.name, one.expression) for one in result.manifest.classes]
     assert classes == [("cavity", "inner"), ("myo", "outer-inner")]

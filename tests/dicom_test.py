@@ -125,8 +125,46 @@ def test_file_that_is_no_image(tmp_path, content, read):
 
 def test_file_that_ends_within_its_header(image):
     path = image()
-    path.write_bytes(path.read_bytes()[:500])
-    assert skipped(dicom.read_header, path).code in ("not_dicom", "no_pixel_data")
+    whole = path.read_bytes()
+    rows = whole.index(b"\x28\0\x10\0US")
+    for end in range(132, rows + 8):
+        path.write_bytes(whole[:end])
+        error = skipped(dicom.read_header, path)
+        assert (error.code, end) == ("not_dicom", end)
+    assert error.detail == "it ends before Rows (0028,0010)"
+    # Half a value of Rows.
+    path.write_bytes(whole[: rows + 9])
+    assert "(0028,0010) 'Rows'" in skipped(dicom.read_header, path).detail
+
+
+def test_file_that_ends_before_its_pixels(image):
+    path = image()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.index(b"\xe0\x7f\x10\0")])
+    error = skipped(dicom.read_frame, path)
+    assert error.code == "no_pixel_data"
+    assert "(7FE0,0010)" in error.detail and "cut off" in error.detail
+
+
+def test_object_that_is_no_image_is_not_taken_for_a_damaged_one(image):
+    path = image(Rows=None, Columns=None, BitsAllocated=None)
+    report = pydicom.dcmread(path)
+    report.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
+    report.save_as(path)
+    assert skipped(dicom.read_header, path).code == "no_pixel_data"
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
+@pytest.mark.parametrize(
+    "keyword", ["RescaleSlope", "RescaleIntercept", "TriggerTime", "WindowCenter"]
+)
+def test_number_that_is_not_finite_is_refused_by_its_element(image, keyword, value):
+    path = image(**{keyword: "12345"})
+    path.write_bytes(path.read_bytes().replace(b"12345 ", value.encode().ljust(6)))
+    error = skipped(dicom.read_frame, path)
+    assert error.code == "header_invalid"
+    assert dicom.element_name(keyword) in error.detail
+    assert "finite" in error.detail
 
 
 def test_missing_file_is_not_a_bad_one(tmp_path):

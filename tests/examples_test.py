@@ -321,5 +321,14 @@ def test_pixel_hash_tells_images_apart_but_not_constant_ones(folder):
     assert constant.pixel_hash is None
 
 
+def test_contour_that_crosses_itself_without_end_is_left_out(folder):
+    points = np.random.default_rng(0).uniform(0, 30, (1500, 2))
+    text = source_folders.contour_text(points)
+    folder.contour(PATIENT, 1).write_text(text)
+    for changes in ({}, {"edge_rule": "center", "covered_fraction": True}):
+        found = left(outcomes(folder, **changes))
+        assert found == {"IM-0001-0001-icontour-manual.txt": "contour_too_intricate"}
+
+
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

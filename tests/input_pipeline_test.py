@@ -109,7 +109,7 @@ def test_an_example_looks_the_same_in_any_batch(dataset, jit_compile):
         looks.append((keys, images, masks))
     for keys, images, masks in looks[1:]:
         assert keys == looks[0][0]
-        np.testing.assert_array_equal(images, looks[0][1])
+        np.testing.assert_allclose(images, looks[0][1], atol=1e-5)
         np.testing.assert_array_equal(masks, looks[0][2])
 
 
@@ -177,9 +177,46 @@ def test_several_epochs_in_one_pass_are_the_single_ones(dataset):
     for _ in range(2):  # and a second pass begins anew
         keys, images, _ = _gathered(together)
         assert keys == [key for one in passes for key in one[0]]
-        np.testing.assert_array_equal(
-            images, np.concatenate([images for _, images, _ in passes])
-        )
+        expected = np.concatenate([images for _, images, _ in passes])
+        np.testing.assert_allclose(images, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("cache", ["none", "memory", "auto", "disk"])
+@pytest.mark.parametrize("memory", [1024, 1])
+def test_a_cache_changes_nothing(dataset, cache, memory, tmp_path):
+    folder, written = dataset
+    cache = str(tmp_path / "cache") if cache == "disk" else cache
+    fields = {"unannotated": "ignore", "with_info": True, "jit_compile": False}
+    data = input_fn(folder, cache=cache, shuffle_memory_mb=memory, **fields)
+    plain = input_fn(folder, cache="none", shuffle_memory_mb=memory, **fields)
+    for _ in range(3):
+        keys, images, masks = _gathered(data)
+        expected = _gathered(plain)
+        assert keys == expected[0]
+        assert sorted(keys) == sorted(one.key for one in written["train"])
+        np.testing.assert_array_equal(images, expected[1])
+        np.testing.assert_array_equal(masks, expected[2])
+
+
+@pytest.mark.parametrize("cache", ["none", "auto"])
+@pytest.mark.parametrize("num_epochs", [1, 3, None])
+def test_start_step_goes_on_as_if_it_had_been_read(dataset, cache, num_epochs):
+    folder, _ = dataset
+    fields = {"num_epochs": num_epochs, "cache": cache, "batch_size": 7}
+    fields |= {"with_info": True, "jit_compile": False, "unannotated": "ignore"}
+
+    def first_batches(start, count):
+        data = input_fn(folder, start_step=start, **fields)
+        keys = []
+        while len(keys) < count:  # a pass of one epoch is followed by the next
+            keys += [tuple(b[2]["key"]) for b in data.take(count).as_numpy_iterator()]
+            if num_epochs == 3:
+                break
+        return keys[:count]
+
+    whole = first_batches(0, 8)
+    for start in (1, 3, 4, 6):
+        assert first_batches(start, 8)[: 8 - start] == whole[start:]
 
 
 def test_a_pass_that_is_left_early_counts_as_one(dataset):

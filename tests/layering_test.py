@@ -20,12 +20,15 @@ PACKAGE = pathlib.Path(tfdicom.__file__).parent
 # The only modules that may need TensorFlow; a new one is added here on purpose.
 READERS = (
     "tfdicom.augment",
+    "tfdicom.augment_sheet",
+    "tfdicom.doctor",
     "tfdicom.example_parser",
     "tfdicom.frame_batch",
     "tfdicom.input_pipeline",
     "tfdicom.kernel",
     "tfdicom.losses",
     "tfdicom.numpy_batches",
+    "tfdicom.pixel_work",
     "tfdicom.preprocess",
 )
 

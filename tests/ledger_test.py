@@ -133,6 +133,13 @@ def test_problems_are_shown_by_reason_the_first_few(ledger):
     ]
 
 
+def test_errors_tell_what_went_wrong_before(ledger):
+    ledger.leave([LeftFile("x.dcm", "image", "not_dicom", "no DICM prefix")])
+    with pytest.raises(ValueError) as error, ledger.told_with_errors():
+        raise ValueError("nothing is left")
+    assert str(error.value) == "\n".join(["nothing is left", *ledger.problem_lines()])
+
+
 def test_crosswalk_says_whose_each_file_is(ledger, tmp_path):
     result = shard_result((whole("a.dcm"), whole("a.txt")))
     ledger.add_shard(result)

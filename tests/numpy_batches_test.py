@@ -1,5 +1,6 @@
 """``generate`` gives what ``input_fn`` gives, from a data set and from its source."""
 
+import collections
 import itertools
 import sys
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 import tfdicom
+from tests import source_folders
 from tests.real_data import SAMPLE, SUNNYBROOK, needs_sunnybrook
 
 _CONVERT = tfdicom.ConvertOptions(split="train", id_key_file="public")
@@ -51,7 +53,7 @@ def test_a_source_is_augmented_as_its_data_set(data_dir):
     first, second = by_key(SAMPLE), by_key(data_dir)
     assert first.keys() == second.keys()
     for key, image in first.items():
-        np.testing.assert_array_equal(image, second[key])
+        np.testing.assert_allclose(image, second[key], atol=1e-4)
 
 
 def test_epochs_of_a_source_differ_and_repeat():
@@ -112,6 +114,69 @@ def test_errors_come_at_the_call(folder, keywords, message, tmp_path):
     folder = tmp_path / folder if folder == "none" else folder
     with pytest.raises(ValueError, match=message):
         tfdicom.generate(folder, **keywords)
+
+
+def test_it_is_a_generator(data_dir):
+    for folder in (data_dir, SAMPLE):
+        batches = tfdicom.generate(folder)
+        assert isinstance(batches, collections.abc.Generator)
+        next(batches)
+        batches.close()
+        assert list(batches) == []
+
+
+def test_a_source_tells_once_what_it_leaves_out(source, capfd):
+    source.image(source.patients[0], 1).write_text("no image")
+    source.contour(source.patients[1], 2).write_text("")
+    found = list(
+        tfdicom.generate(source.root, num_epochs=2, batch_size=1, classes="inner")
+    )
+    # Of the image that is no image, nothing; of the empty contour's, nothing.
+    assert len(found) == 2 * 4
+    messages = capfd.readouterr().err
+    for words in ("1 skipped: not_dicom", "1 skipped: contour_empty"):
+        assert messages.count(words) == 1, words
+    assert "1.dcm: no DICM prefix" in messages
+
+
+@pytest.mark.parametrize("epochs", [1, None])
+def test_a_source_of_which_nothing_can_be_converted_says_why(source, epochs):
+    for path in source.root.rglob("*contour-manual.txt"):
+        path.write_text("")
+    batches = tfdicom.generate(source.root, num_epochs=epochs)
+    words = "none of the images could be converted\n.*contour_empty.*\n.*-0001-"
+    with pytest.raises(ValueError, match=words):
+        next(batches)
+
+
+def test_a_source_without_a_usable_image_says_why(source):
+    for path in source.root.rglob("*.dcm"):
+        path.write_text("no image")
+    with pytest.raises(ValueError, match="none of the 9 images found") as error:
+        tfdicom.generate(source.root)
+    assert "9 skipped: not_dicom" in str(error.value)
+    assert "dicoms/SCD0000101/1.dcm: no DICM prefix" in str(error.value)
+
+
+def test_ct_needs_a_data_set_or_another_way(source):
+    for path in source.root.rglob("*.dcm"):
+        source_folders.edit(path, Modality="CT")
+    with pytest.raises(ValueError, match="run tfdicom_convert first.*window:40:400"):
+        tfdicom.generate(source.root)
+    next(tfdicom.generate(source.root, normalize="window:40:400"))
+
+
+def test_each_call_begins_anew(data_dir):
+    def keys(epochs):
+        batches = tfdicom.generate(
+            data_dir, num_epochs=epochs, batch_size=1, with_info=True
+        )
+        return [info["key"][0] for _, _, info in batches]
+
+    first = keys(1)
+    assert keys(1) == first
+    two = keys(2)
+    assert two[: len(first)] == first != two[len(first) :]
 
 
 if __name__ == "__main__":

@@ -59,6 +59,23 @@ def test_table_needs_its_columns(image, tmp_path, rows):
         patients.identify([image("a")], f"csv:{table}", several_splits=True)
 
 
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("path,patient_id\na,A\nb\n", "line 3: a path and a patient_id .* got 'b'"),
+        ("patient_id,path\nA\n", "line 2: a path and a patient_id .* got 'A'"),
+        ("path,patient_id\na,A\na/,B\n", "line 3: 'a' is of 'B' here and of 'A'"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_table_that_cannot_be_used_is_named_with_its_flag(image, tmp_path, rows, words):
+    table = tmp_path / "who.csv"
+    if rows is not None:
+        table.write_text(rows)
+    with pytest.raises(ValueError, match=f"--patient_from: .*who.csv.* ?{words}"):
+        patients.identify([image("a")], f"csv:{table}", several_splits=True)
+
+
 def test_image_that_the_table_does_not_name_has_no_patient(image, tmp_path):
     table = tmp_path / "who.csv"
     table.write_text("path,patient_id\na,One\n")

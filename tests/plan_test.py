@@ -6,6 +6,7 @@ import pytest
 
 from tests import source_folders
 from tfdicom import splits
+from tfdicom.classes import parse_classes
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.plan import make_plan
 from tfdicom.reasons import REASONS
@@ -31,7 +32,7 @@ def scanned(tmp_path_factory):
 
 def plan_of(scanned, split="train:0.6,test:0.4", **changes):
     arguments = {
-        "structures": ("inner", "outer"),
+        "classes": parse_classes("inner;outer"),
         "rule": splits.parse_split(split),
         "salt": "salt",
         "pseudonyms": PSEUDONYMS,
@@ -98,16 +99,86 @@ def test_patient_who_is_named_but_not_there_is_warned_of(scanned):
 
 
 @pytest.mark.parametrize(
-    ("split", "words"),
+    ("patients", "split", "words"),
     [
-        ("train:0.6,test:0.4", ["10 patients are few", "--folds=5"]),
-        ("train", []),
+        (10, "train:0.6,test:0.4", ["10 patients are few", "--folds=5 uses"]),
+        (4, "train:0.6,test:0.4", ["4 patients are few", "--folds=4 uses"]),
+        (2, "train:0.6,test:0.4", []),
+        (10, "train", []),
     ],
 )
-def test_warnings(scanned, split, words):
-    warnings = plan_of(scanned, split).warnings
+def test_warnings(scanned, patients, split, words):
+    few = [one for one in scanned if one.header.patient_id in PATIENTS[:patients]]
+    warnings = plan_of(few, split).warnings
     assert len(warnings) == bool(words)
     assert all(word in warnings[0] for word in words)
+
+
+def test_more_shards_than_patients_are_warned_of(scanned):
+    split = f"train:{'+'.join(PATIENTS[:5])},test:{PATIENTS[5]}"
+    assert plan_of(scanned, split, num_shards=1).warnings == ()
+    (warning,) = plan_of(scanned, split, num_shards=5).warnings
+    assert "split 'test' has 1 patients for num_shards=5" in warning
+
+
+def _without(scanned, patient, structure):
+    """The images, of one patient without the contours of a structure."""
+    for one in scanned:
+        contours = [c for c in one.file.contours if c.structure != structure]
+        if one.header.patient_id == patient:
+            file = dataclasses.replace(one.file, contours=tuple(contours))
+            one = dataclasses.replace(one, file=file)
+        yield one
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_splits_are_drawn_over_patients_who_become_examples(scanned, at):
+    patients = PATIENTS[:4]
+    four = [one for one in scanned if one.header.patient_id in patients]
+    incomplete = list(_without(four, patients[at], "outer"))
+    plan = plan_of(
+        incomplete, "a:0.33,b:0.33,c:0.33", classes=parse_classes("myo=outer-inner")
+    )
+    found = [members(plan, name) for name in plan.split_names]
+    assert sorted(sum(found, [])) == sorted(set(patients) - {patients[at]})
+    assert [len(one) for one in found] == [1, 1, 1]
+    paths = [one.path for one in plan.left]
+    assert len(paths) == len(set(paths))
+    left = [one for one in plan.left if one.reason == "class_incomplete"]
+    assert not REASONS["class_incomplete"].fault
+    # Image 1 and 2 of that patient, and image 2 of the others, each with its contour.
+    assert len(left) == 2 * 2 + 2 * 3
+    own = [one.path for one in left if patients[at] in one.path]
+    assert own == [f"dicoms/{patients[at]}/{number}.dcm" for number in (1, 2)]
+
+
+def test_study_in_two_splits_is_refused_with_files_and_remedy(scanned):
+    one_study = [
+        dataclasses.replace(one, header=dataclasses.replace(one.header, study="1.2"))
+        for one in scanned
+    ]
+    with pytest.raises(
+        ValueError, match=r"dicoms/\S+/1.dcm of .* and dicoms/"
+    ) as error:
+        plan_of(one_study)
+    assert "(0020,000D) 'Study Instance UID'" in str(error.value)
+    assert "--patient_from=" in str(error.value)
+    assert len(plan_of(one_study, "train").split_table) == 10
+
+
+def test_blank_study_is_no_study_that_is_shared(scanned):
+    blank = [
+        dataclasses.replace(
+            one, header=dataclasses.replace(one.header, study="", series="")
+        )
+        for one in scanned
+    ]
+    plan = plan_of(blank)
+    series = [
+        one for shard in plan.shards for who in shard.patients for one in who.series
+    ]
+    assert len({one.study for one in series}) == len(series) == 10
+    assert len({one.series for one in series}) == 10
 
 
 def test_split_that_nobody_is_left_for_is_warned_of(scanned):
@@ -152,7 +223,7 @@ def test_frames_are_those_of_series_with_examples(scanned):
 
 
 def test_structure_that_no_class_uses_is_left_out(scanned):
-    plan = plan_of(scanned, structures=("outer",))
+    plan = plan_of(scanned, classes=parse_classes("outer"))
     found = reasons(plan)
     assert len(found["structure_not_used"]) == 20
     assert len(found["no_annotation"]) == 20
@@ -165,7 +236,10 @@ def test_nothing_annotated_is_refused(scanned):
         dataclasses.replace(one, file=dataclasses.replace(one.file, contours=()))
         for one in scanned
     ]
-    with pytest.raises(ValueError, match="no image has a contour of a structure"):
+    with pytest.raises(
+        ValueError,
+        match="no image .* all the structures of a class; .* inner=inner; outer=outer",
+    ):
         plan_of(bare)
 
 
@@ -185,7 +259,9 @@ def test_series_of_a_patient_have_an_order_of_their_own(scanned):
         dataclasses.replace(
             one,
             header=dataclasses.replace(
-                one.header, study=f"1.{at % 2}", series=f"1.{at % 3}"
+                one.header,
+                study=f"{one.header.study}.{at % 2}",
+                series=f"1.{at % 3}",
             ),
         )
         for at, one in enumerate(scanned)

@@ -193,7 +193,10 @@ def test_absent_series_statistics_stop_the_reading():
 def test_figures_of_the_normalized_image():
     parsed = _parsed(*FRAMES, synthetic.Frame(padding=(-4000.0, 4000.0)))
     numbers = preprocess.coefficients(_rules("zscore_series"), parsed)
-    minimum, mean, deviation = preprocess.normalized_figures(parsed, numbers)
+    figures = preprocess.normalized_figures(parsed, numbers)
+    minimum, mean, deviation = (
+        figures[name] for name in ("minimum", "mean", "deviation")
+    )
     for number, frame in enumerate(FRAMES):
         wanted = _series_z(_values(frame, number))
         figures = (minimum[number], mean[number], deviation[number])

@@ -161,5 +161,17 @@ def test_names_are_pseudonyms_and_keys_differ():
     assert "1.2" not in shown and "1.4" not in shown
 
 
+def test_study_and_series_without_a_uid_are_told_apart_by_their_patient():
+    one = image("a")
+    header = dataclasses.replace(one.header, study="", series="")
+    blank = [dataclasses.replace(one, header=header)]
+    (first,), (second,) = (
+        plan_series(blank, patient=patient, pseudonyms=PSEUDONYMS)
+        for patient in ("who", "other")
+    )
+    assert first.study != second.study and first.series != second.series
+    assert first.study != PSEUDONYMS.of("study", "")
+
+
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

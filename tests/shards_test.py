@@ -32,7 +32,7 @@ def plan_shards(source, num_shards):
     return make_plan(
         scanned,
         [one.header.patient_id for one in scanned],
-        structures=structures.values(),
+        classes=RULES.classes,
         rule=splits.parse_split("train"),
         salt="salt",
         pseudonyms=Pseudonyms(b"key"),

@@ -51,6 +51,8 @@ def test_reads(text, names, fractions, patients):
         ("a:70,b:30", "sum to 1, got 100"),
         ("train,test", "'train' has neither a fraction nor patients"),
         ("train:0.7,test", "'test' has neither a fraction nor patients"),
+        ("train:0.5,test:A", r"mixes fractions and .* write '0\.5\+'"),
+        ("train:A,test:101", r"if '101' is the name of a patient, write '101\+'"),
         ("train:X,test:+", "'test' has neither a fraction nor patients"),
         ("a:X+Y,b:Z+X", "patient 'X' is named in 'a' and in 'b'"),
         ("a:X+X,b:Y", "patient 'X' is named in 'a' and in 'a'"),

@@ -29,6 +29,7 @@ MIN_SHARE = 0.75
 MAX_STANDARD_ERROR = 0.35
 MAX_DISTANCE = 0.5
 
+_LARGEST_SHIFT = 1e6  # pixels
 _FOLDS = 5  # of the jackknife over a patient's contours
 _POINTS = 64  # along a contour
 _NO_EDGE = 1e-3  # of the image's range of values, per pixel
@@ -118,8 +119,8 @@ def parse_origin(text: str) -> ContourOrigin:
         return ContourOrigin(text, NAMED_SHIFTS[text])
     try:
         dx, dy = (float(part) for part in text.split(","))
-        if not np.isfinite([dx, dy]).all():
-            raise ValueError("not finite")
+        if not (np.abs([dx, dy]) <= _LARGEST_SHIFT).all():
+            raise ValueError("not finite, or larger than any image")
     except ValueError as error:
         allowed = ", ".join([*NAMED_SHIFTS, "auto"])
         raise ValueError(

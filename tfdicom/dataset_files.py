@@ -53,19 +53,22 @@ def write_dataset_files(
         ledger=ledger.counts(),
         options=_record_options(options, rules, layout),
         compression=options.compression,
-        versions=_versions(),
+        versions=_versions(options.compression),
     )
     files.write_text(output / MANIFEST, content.to_json())
     return content
 
 
-def _versions() -> dict[str, str]:
-    return {
+def _versions(compression: str) -> dict[str, str]:
+    """Versions of what shapes the bytes; workers run what this process does."""
+    versions = {
         "numpy": np.__version__,
         "pydicom": pydicom.__version__,
         "tfdicom": VERSION,
-        "zlib": zlib.ZLIB_RUNTIME_VERSION,
     }
+    if compression != "none":
+        versions["zlib"] = zlib.ZLIB_RUNTIME_VERSION
+    return versions
 
 
 def _record_options(

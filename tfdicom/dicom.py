@@ -114,6 +114,8 @@ def _read(path: pathlib.Path, **arguments: Any) -> pydicom.Dataset:
 def _frame_header(header: pydicom.Dataset) -> FrameHeader:
     rows, columns = _number(header, "Rows"), _number(header, "Columns")
     if not rows or not columns:
+        if _is_cut_off(header):
+            raise InputSkipped("not_dicom", "it ends before Rows (0028,0010)")
         raise InputSkipped("no_pixel_data", "no Rows (0028,0010) or Columns")
     if not _text(header, "SOPInstanceUID"):
         raise InputSkipped("no_instance")
@@ -137,11 +139,19 @@ def _frame_header(header: pydicom.Dataset) -> FrameHeader:
     )
 
 
+def _is_cut_off(header: pydicom.Dataset) -> bool:
+    """Whether an image's header ends before the elements that describe its pixels."""
+    meta = getattr(header, "file_meta", pydicom.Dataset())
+    kind = pydicom.uid.UID(_text(meta, "MediaStorageSOPClassUID"))
+    # A class that is cut off itself has no name.
+    is_image = kind.name == kind or "Image Storage" in kind.name
+    return is_image and "BitsAllocated" not in header
+
+
 def _spacing(dataset: pydicom.Dataset) -> tuple[float, ...] | None:
     """Pixel Spacing, as absent where it makes no sense."""
     spacing = _numbers(dataset, "PixelSpacing", 2)
-    sensible = spacing and all(0 < value < math.inf for value in spacing)
-    return spacing if sensible else None
+    return spacing if spacing and min(spacing) > 0 else None
 
 
 def _plane(header: pydicom.Dataset) -> tuple[ImagePlane | None, tuple[str, ...]]:
@@ -163,8 +173,19 @@ def _temporal_order(header: pydicom.Dataset) -> tuple[float, float, float]:
     return first, second, third
 
 
+def _value(header: pydicom.Dataset, keyword: str) -> Any:
+    try:
+        return header.get(keyword)
+    except Exception as error:  # values are converted here, and may be damaged
+        raise _invalid(keyword, error) from error
+
+
+def _invalid(keyword: str, problem: object) -> InputSkipped:
+    return InputSkipped("header_invalid", f"{element_name(keyword)}: {problem}")
+
+
 def _text(header: pydicom.Dataset, keyword: str) -> str:
-    value = header.get(keyword)
+    value = _value(header, keyword)
     return "" if value is None else str(value).strip(" \0")
 
 
@@ -176,23 +197,22 @@ def _number(header: pydicom.Dataset, keyword: str) -> float | None:
 def _numbers(
     header: pydicom.Dataset, keyword: str, count: int | None
 ) -> tuple[float, ...] | None:
-    """The element's values as floats; None where it is absent or empty."""
-    value: Any = None
+    """The element's values as finite floats; None where it is absent or empty."""
+    value = _value(header, keyword)
+    if value is None or value == "":
+        return None
+    values = (
+        value if isinstance(value, (list, pydicom.multival.MultiValue)) else [value]
+    )
     try:
-        value = header.get(keyword)
-        if value is None or value == "":
-            return None
-        values = (
-            value if isinstance(value, (list, pydicom.multival.MultiValue)) else [value]
-        )
         numbers = tuple(float(item) for item in values)
     except (ValueError, TypeError, OverflowError) as error:
-        raise InputSkipped(
-            "header_invalid", f"{element_name(keyword)}: {error}"
-        ) from error
+        raise _invalid(keyword, error) from error
+    if not all(map(math.isfinite, numbers)):
+        got = ", ".join(f"{number:g}" for number in numbers)
+        raise _invalid(keyword, f"finite numbers are wanted, got {got}")
     if count is not None and len(numbers) != count:
-        wanted = f"{count} values are wanted, got {len(numbers)}"
-        raise InputSkipped("header_invalid", f"{element_name(keyword)}: {wanted}")
+        raise _invalid(keyword, f"{count} values are wanted, got {len(numbers)}")
     return numbers
 
 
@@ -218,7 +238,8 @@ def read_frame(path: pathlib.Path) -> Frame:
 def _decoded(dataset: pydicom.Dataset) -> np.ndarray:
     keywords = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
     if not any(dataset.get(keyword) for keyword in keywords):
-        raise InputSkipped("no_pixel_data")
+        detail = "no Pixel Data (7FE0,0010); a file that was cut off looks like this"
+        raise InputSkipped("no_pixel_data", detail)
     try:
         pixels = pixel_array(dataset)
     except Exception as error:  # decoders raise anything

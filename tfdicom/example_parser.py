@@ -115,10 +115,10 @@ def decode_planes(
     return tf.gather(data, list(chosen), axis=-2)
 
 
-def unpack_planes(
+def unpack_bits(
     packed: tf.Tensor, *, rows: int | tf.Tensor, columns: int | tf.Tensor
 ) -> tf.Tensor:
-    """Masks from packed planes; compiles under XLA.
+    """Planes one after the other; compiles under XLA.
 
     Args:
       packed: uint8 ``[batch, planes, plane_bytes]``, little bit order.
@@ -126,11 +126,23 @@ def unpack_planes(
       columns: Columns of the frames.
 
     Returns:
-      uint8 ``[batch, rows, columns, planes]``, 0 or 1.
+      uint8 ``[batch, planes, rows, columns]``, 0 or 1.
     """
     shape = tf.shape(packed)
     shifts = tf.range(8, dtype=tf.int32)
     bits = tf.bitwise.right_shift(packed[..., tf.newaxis], tf.cast(shifts, tf.uint8))
     bits = tf.reshape(bits & tf.constant(1, tf.uint8), [shape[0], shape[1], -1])
-    bits = tf.transpose(bits[..., : rows * columns], [0, 2, 1])
-    return tf.reshape(bits, [shape[0], rows, columns, packed.shape[1]])
+    bits = bits[..., : rows * columns]
+    return tf.reshape(bits, [shape[0], packed.shape[1], rows, columns])
+
+
+def unpack_planes(
+    packed: tf.Tensor, *, rows: int | tf.Tensor, columns: int | tf.Tensor
+) -> tf.Tensor:
+    """Masks from packed planes, as ``unpack_bits`` but planes last.
+
+    Returns:
+      uint8 ``[batch, rows, columns, planes]``, 0 or 1.
+    """
+    bits = unpack_bits(packed, rows=rows, columns=columns)
+    return tf.transpose(bits, [0, 2, 3, 1])

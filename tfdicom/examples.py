@@ -117,12 +117,16 @@ def _count(frame: Frame, where: np.ndarray | None = None) -> ValueCounts:
 
 @dataclasses.dataclass(frozen=True)
 class _Outline:
-    """A contour in pixel coordinates, and the pixels that it takes."""
+    """A contour in pixel coordinates, and the pixels that it takes.
+
+    ``fraction`` says how much of each, None where that is not stored.
+    """
 
     path: str
     structure: str
     vertices: np.ndarray
     plane: np.ndarray
+    fraction: np.ndarray | None
     findings: tuple[str, ...]
 
 
@@ -189,22 +193,30 @@ def _outlines(
     for contour in frame.contours:
         try:
             vertices = contours.read_contour(folder / contour.path) + rules.shift
-            plane, findings = _draw(vertices, shape, rules)
+            drawn = _drawn(vertices, shape, rules)
         except InputSkipped as skipped:
             left.append(LeftFile(contour.path, CONTOUR, skipped.code, skipped.detail))
         else:
-            outlines.append(
-                _Outline(contour.path, contour.structure, vertices, plane, findings)
-            )
+            outlines.append(_Outline(contour.path, contour.structure, vertices, *drawn))
     return outlines, left
 
 
-def _draw(
+def _drawn(
     vertices: np.ndarray, shape: tuple[int, int], rules: AnnotationRules
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    plane = rasterize.fill(
-        vertices, shape, edge_rule=rules.edge_rule, tolerance=rules.tolerance
-    )
+) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """Pixels that a contour takes, how much of each, and what is odd about it."""
+    try:
+        plane = rasterize.fill(
+            vertices, shape, edge_rule=rules.edge_rule, tolerance=rules.tolerance
+        )
+        fraction = (
+            rasterize.covered_fraction(vertices, shape)
+            if rules.covered_fraction
+            else None
+        )
+        findings = tuple(_findings(vertices, shape))
+    except rasterize.TooIntricate as error:
+        raise InputSkipped("contour_too_intricate", str(error)) from error
     if not plane.any():
         low, high = vertices.min(axis=0), vertices.max(axis=0)
         detail = (
@@ -212,13 +224,15 @@ def _draw(
             f"image has {shape[1]} columns and {shape[0]} rows"
         )
         raise InputSkipped("contour_outside_image", detail)
-    findings = []
+    return plane, fraction, findings
+
+
+def _findings(vertices: np.ndarray, shape: tuple[int, int]) -> Iterator[str]:
     rows, columns = shape
     if (vertices < -0.5).any() or (vertices > (columns - 0.5, rows - 0.5)).any():
-        findings.append("contour_leaves_image")
+        yield "contour_leaves_image"
     if rasterize.crosses_itself(vertices):
-        findings.append("contour_crosses_itself")
-    return plane, tuple(findings)
+        yield "contour_crosses_itself"
 
 
 def _combined(planes: Mapping[str, np.ndarray], rules: AnnotationRules) -> np.ndarray:
@@ -232,14 +246,13 @@ def _combined(planes: Mapping[str, np.ndarray], rules: AnnotationRules) -> np.nd
     )
 
 
-def _fractions(
-    outlines: Sequence[_Outline], shape: tuple[int, int], rules: AnnotationRules
-) -> bytes:
+def _fractions(outlines: Sequence[_Outline], rules: AnnotationRules) -> bytes | None:
     """Covered fractions ``[classes, rows, columns]``, uint8, 255 = all."""
     planes = {
-        outline.structure: rasterize.covered_fraction(outline.vertices, shape)
-        for outline in outlines
+        one.structure: one.fraction for one in outlines if one.fraction is not None
     }
+    if not planes:
+        return None
     return np.rint(_combined(planes, rules) * 255).astype(np.uint8).tobytes()
 
 
@@ -249,9 +262,7 @@ def _annotation(
     """The fields that say how the masks came to be."""
     points = np.concatenate([outline.vertices for outline in outlines])
     return {
-        "covered_fraction": _fractions(outlines, shape, rules)
-        if rules.covered_fraction
-        else None,
+        "covered_fraction": _fractions(outlines, rules),
         "edge_rule": rules.edge_rule,
         "contour_origin": rules.origin,
         "contour_shift": rules.shift,

@@ -42,30 +42,39 @@ def written_whole(path: pathlib.Path) -> Iterator[IO[bytes]]:
             file.flush()
             with contextlib.suppress(io.UnsupportedOperation, AttributeError):
                 os.fsync(file.fileno())  # remote files have no descriptor
-        _rename(temporary, path)
+        move(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
 
 
-def _rename(source: pathlib.Path, target: pathlib.Path) -> None:
+def move(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Renames a file; one that has the new name already is replaced."""
     if isinstance(source, pathlib.Path):
         source.replace(target)
     else:
         source.rename(target)  # UPath knows no replace; its rename does overwrite
 
 
-def read_text(path: pathlib.Path) -> str:
+def read_text(path: pathlib.Path, *, flag: str = "") -> str:
     """Reads UTF-8 text, with or without a byte order mark.
 
+    Args:
+      path: The file.
+      flag: The flag that names it, as ``--split``, for messages.
+
     Raises:
-      ValueError: It is text of another encoding, or none.
+      ValueError: It cannot be opened, is text of another encoding, or none.
     """
+    named = f"{flag}: {path}" if flag else f"{path}"
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} should be UTF-8 text: {error}") from None
+        raise ValueError(f"{named} should be UTF-8 text: {error}") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"{named} cannot be read: {reason}") from error
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

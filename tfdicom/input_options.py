@@ -18,6 +18,7 @@ MINIMUM = "minimum"
 
 #: In a mask that ``ignore`` made: not known.
 UNKNOWN = 255
+AUTO, NO_CACHE, MEMORY = "auto", "none", "memory"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,8 @@ class InputOptions:
     unannotated: str = options.option(
         DROP,
         "Examples on which a class asked for was not annotated: drop leaves them out; "
-        "weight keeps them and gives ({class: mask}, {class: weight}) with weight 0; "
+        "weight keeps them and gives ({class: mask}, {class: weight}) with weight 0, "
+        "for losses that are a mean over pixels (not Dice) and for weighted_metrics; "
         "ignore keeps them with 255 in the mask, for the losses of tfdicom.losses.",
         choices=(DROP, WEIGHT, IGNORE),
     )
@@ -92,6 +94,18 @@ class InputOptions:
     )
     drop_remainder: bool = options.option(
         False, "Leave out a last batch that is not full.", kind=bool
+    )
+    cache: str = options.option(
+        AUTO,
+        "Keep the split in memory after the first pass (memory), in files that begin "
+        "with this path (any other text), or read it anew each epoch (none). auto: in "
+        "memory if it fits in shuffle_memory_mb. The order is the same.",
+    )
+    start_step: int = options.option(
+        0,
+        "Begin after so many batches, exactly as if they had been read.",
+        kind=int,
+        lower=0,
     )
     shuffle_memory_mb: int = options.option(
         1024,

@@ -11,8 +11,10 @@ from typing import Any
 import tensorflow as tf
 
 from tfdicom import frame_batch
-from tfdicom.input_options import InputOptions
+from tfdicom.augment.presets import NONE, PRESETS
+from tfdicom.input_options import AUTO, MEMORY, NO_CACHE, InputOptions
 from tfdicom.input_plan import InputPlan, plan_reading, shard_paths
+from tfdicom.kernel import keep_freed_memory
 from tfdicom.manifest import load_manifest
 from tfdicom.options import accepts_options
 
@@ -87,13 +89,18 @@ def batches(
     Returns:
       The dataset that ``input_fn`` describes.
     """
-    dataset, counter = _epoch_numbers(plan)
-    # Shuffled as bytes, which are four times smaller than what they become.
-    dataset = dataset.flat_map(functools.partial(_read_epoch, plan, read_records))
-    # Small batches through the pixel work, whatever the batch size.
-    dataset = _examples(plan, dataset)
-    dataset = dataset.rebatch(
-        plan.options.batch_size, drop_remainder=plan.options.drop_remainder
+    keep_freed_memory()
+    epochs, counter = _epochs(plan)
+    if plan.caches:
+        dataset = _from_memory(plan, read_records, epochs)
+    else:
+        dataset = _from_records(plan, read_records, epochs)
+    dataset = dataset.map(
+        lambda tensors, epoch: frame_batch.finish(
+            *frame_batch.filled(tensors, epoch, plan.options.batch_size), plan
+        ),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
     )
     if cardinality is not None:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
@@ -102,54 +109,143 @@ def batches(
     return dataset
 
 
-def _epoch_numbers(plan: InputPlan) -> tuple[tf.data.Dataset, tf.Variable | None]:
+def _epochs(plan: InputPlan) -> tuple[tf.data.Dataset, tf.Variable | None]:
     """The epochs of one pass, and the variable that counts passes, if any.
 
     With one epoch a pass, each iterator takes the next number when it draws its first
-    element. In a graph of TensorFlow 1 an iterator runs once: numbers start at 0.
+    element. In a graph of TensorFlow 1 an iterator runs once.
     """
-    numbers = tf.data.Dataset.range(plan.options.epochs or _ENDLESS)
-    if plan.options.epochs != 1 or not plan.training or not tf.executing_eagerly():
-        return numbers, None
+    first = plan.first_epoch
+    last = _ENDLESS if plan.options.epochs is None else plan.options.epochs
+    if plan.options.epochs == 1 and plan.training:
+        last = first + 1
+        if tf.executing_eagerly():
+            return _counted_passes(first)
+    return tf.data.Dataset.range(first, max(last, first)), None
+
+
+def _counted_passes(first: int) -> tuple[tf.data.Dataset, tf.Variable]:
     with tf.device("CPU"):
-        counter = tf.Variable(0, dtype=tf.int64, trainable=False, name="epoch")
-    return numbers.map(lambda _: counter.assign_add(1) - 1), counter
+        counter = tf.Variable(first, dtype=tf.int64, trainable=False, name="epoch")
+    once = tf.data.Dataset.range(1)
+    return once.map(lambda _: counter.assign_add(1) - 1), counter
 
 
-def _read_shards(
-    plan: InputPlan, paths: Sequence[str], seed: tf.Tensor
+def _from_memory(
+    plan: InputPlan,
+    read_records: Callable[[tf.Tensor], tf.data.Dataset],
+    epochs: tf.data.Dataset,
 ) -> tf.data.Dataset:
-    files = tf.constant(paths)
-    if plan.training:
-        files = tf.random.experimental.stateless_shuffle(files, seed=seed)
-    # A patient's slices stand together in a shard: read many shards side by side.
-    return tf.data.Dataset.from_tensor_slices(files).interleave(
-        lambda path: tf.data.TFRecordDataset(path, plan.compression),
-        cycle_length=plan.readers,
+    """Batches of parsed tensors and their epochs, out of the whole split as tensors."""
+    every = _annotated(plan, read_records(_seed(plan, 0)))
+    # One element of [examples, ...]; a short file is an error here, not later.
+    every = every.apply(tf.data.experimental.assert_cardinality(plan.examples))
+    every = every.batch(plan.examples, drop_remainder=True)
+    every = every.map(lambda records: frame_batch.parse_batch(records, plan))
+    every = every.cache()
+    places = epochs.flat_map(functools.partial(_places, plan))
+    places = places.batch(
+        plan.options.batch_size, drop_remainder=plan.options.drop_remainder
+    )
+    return tf.data.Dataset.zip((places, every.repeat())).map(
+        lambda place, tensors: (
+            {name: tf.gather(one, place[0]) for name, one in tensors.items()},
+            place[1],
+        ),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
 
 
-def _read_epoch(
+def _places(plan: InputPlan, epoch: tf.Tensor) -> tf.data.Dataset:
+    """Places of the examples of one epoch in the manifest's order, and the epoch."""
+    order = tf.range(plan.examples, dtype=tf.int64)
+    if plan.training:
+        order = tf.random.experimental.stateless_shuffle(order, _seed(plan, epoch))
+    skipped = tf.constant([0, plan.skipped], tf.int64)
+    skipped = tf.gather(skipped, tf.cast(tf.equal(epoch, plan.first_epoch), tf.int32))
+    order = order[skipped:]
+    return tf.data.Dataset.from_tensor_slices((order, tf.fill(tf.shape(order), epoch)))
+
+
+def _from_records(
+    plan: InputPlan,
+    read_records: Callable[[tf.Tensor], tf.data.Dataset],
+    epochs: tf.data.Dataset,
+) -> tf.data.Dataset:
+    """Batches of parsed tensors and their epochs, read anew each epoch."""
+    cached = _cached(plan, read_records)
+    records = epochs.flat_map(
+        functools.partial(_epoch_records, plan, cached or read_records)
+    )
+    parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+    size, drop = plan.options.batch_size, plan.options.drop_remainder
+    if plan.uniform:
+        # All shapes agree: parsed together, which costs less than one by one.
+        return records.batch(size, drop_remainder=drop).map(
+            lambda batch, epoch: (frame_batch.parse_batch(batch, plan), epoch),
+            **parallel,
+        )
+    parsed = records.map(
+        lambda record, epoch: (frame_batch.parse_one(record, plan), epoch), **parallel
+    )
+    return parsed.batch(size, drop_remainder=drop)
+
+
+def _cached(
+    plan: InputPlan, read_records: Callable[[tf.Tensor], tf.data.Dataset]
+) -> Callable[[tf.Tensor], tf.data.Dataset] | None:
+    """The records from a cache outside of the epoch, if one is asked for."""
+    asked = plan.options.cache
+    if asked == NO_CACHE or (asked == AUTO and not plan.fits):
+        return None
+    records = _annotated(plan, read_records(_seed(plan, 0)))
+    records = records.cache("" if asked in (AUTO, MEMORY) else asked)
+    return lambda seed: records
+
+
+def _epoch_records(
     plan: InputPlan,
     read_records: Callable[[tf.Tensor], tf.data.Dataset],
     epoch: tf.Tensor,
 ) -> tf.data.Dataset:
     """Serialized records of one epoch, in its order, each with the epoch's number."""
-    seed = tf.stack([tf.constant(plan.options.seed, tf.int64), epoch])
-    records = read_records(seed)
-    # Before the shuffle, so that its buffer holds what counts only.
-    if plan.left_out:
-        records = records.filter(lambda record: frame_batch.is_annotated(record, plan))
-    if plan.training:
-        records = _shuffled(records, plan, seed)
-    return records.map(lambda record: (record, epoch))
+    seed = _seed(plan, epoch)
+    records = _annotated(plan, read_records(seed))
+    if plan.training and plan.fits:
+        records = _permuted(records, plan, seed)
+    elif plan.training:
+        records = _mixed(records, plan, seed)
+    skipped = tf.constant([0, plan.skipped], tf.int64)
+    skipped = tf.gather(skipped, tf.cast(tf.equal(epoch, plan.first_epoch), tf.int32))
+    return records.skip(skipped).map(lambda record: (record, epoch))
 
 
-def _shuffled(
+def _annotated(plan: InputPlan, records: tf.data.Dataset) -> tf.data.Dataset:
+    """Before shuffling, so that its buffer holds what counts only."""
+    if not plan.left_out:
+        return records
+    return records.filter(lambda record: frame_batch.is_annotated(record, plan))
+
+
+def _permuted(
     records: tf.data.Dataset, plan: InputPlan, seed: tf.Tensor
 ) -> tf.data.Dataset:
+    """All of them in the order that ``_places`` gives."""
+    order = tf.range(plan.examples, dtype=tf.int64)
+    order = tf.random.experimental.stateless_shuffle(order, seed)
+    whole = records.batch(plan.examples)
+    return whole.flat_map(
+        lambda every: tf.data.Dataset.from_tensor_slices(order).map(
+            lambda place: tf.gather(every, place)
+        )
+    )
+
+
+def _mixed(
+    records: tf.data.Dataset, plan: InputPlan, seed: tf.Tensor
+) -> tf.data.Dataset:
+    """Mixed within a buffer, where the split is too large to permute."""
     if not tf.executing_eagerly():
         # The seed of this function's graph, else the program's global one: it would
         # change the order, and with a global 0 shuffle() fails on a tensor seed.
@@ -162,36 +258,44 @@ def _shuffled(
     )
 
 
-def _examples(plan: InputPlan, records: tf.data.Dataset) -> tf.data.Dataset:
-    """Finished examples, in batches of ``frame_batch.SUB_BATCH``."""
-    parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
-    if plan.uniform:
-        # All shapes agree: parsed together, which costs less than one by one.
-        return records.batch(frame_batch.SUB_BATCH).map(
-            lambda batch, epoch: frame_batch.finish(
-                frame_batch.parse_batch(batch, plan), epoch, plan
-            ),
-            **parallel,
-        )
-    parsed = records.map(
-        lambda record, epoch: (frame_batch.parse_one(record, plan), epoch), **parallel
-    )
-    return parsed.batch(frame_batch.SUB_BATCH).map(
-        lambda tensors, epoch: frame_batch.finish(
-            *frame_batch.fill_batch(tensors, epoch), plan
-        ),
-        **parallel,
+def _seed(plan: InputPlan, epoch: tf.Tensor | int) -> tf.Tensor:
+    epoch = tf.cast(epoch, tf.int64)
+    return tf.stack([tf.constant(plan.options.seed, tf.int64), epoch])
+
+
+def _read_shards(
+    plan: InputPlan, paths: Sequence[str], seed: tf.Tensor
+) -> tf.data.Dataset:
+    files = tf.constant(paths)
+    if plan.training and not plan.fits:
+        files = tf.random.experimental.stateless_shuffle(files, seed=seed)
+    # A patient's slices stand together in a shard: read many shards side by side.
+    return tf.data.Dataset.from_tensor_slices(files).interleave(
+        lambda path: tf.data.TFRecordDataset(path, plan.compression),
+        cycle_length=plan.readers,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
     )
 
 
-def _cardinality(plan: InputPlan) -> int:
-    return tf.data.INFINITE_CARDINALITY if plan.batches is None else plan.batches
+def _cardinality(plan: InputPlan) -> int | None:
+    if plan.batches is None:
+        return tf.data.INFINITE_CARDINALITY
+    if plan.options.epochs != 1:
+        return max(plan.batches - plan.options.start_step, 0)
+    # After a start within an epoch the first pass is shorter than those that follow.
+    return None if plan.skipped else plan.batches
 
 
 def announce(plan: InputPlan, split: str) -> None:
     """Prints once what was chosen and what is left out."""
     for modality, rule in plan.rules.items():
         _say_once(f"tfdicom: normalisation of {modality}: {rule.sentence}")
+    if not plan.training and plan.options.augmentation != PRESETS[NONE]:
+        _say_once(
+            f"tfdicom: split {split} is not augmented or shuffled, as its name is not "
+            "train; training=True does both"
+        )
     if plan.left_out:
         total = plan.examples + plan.left_out
         _say_once(

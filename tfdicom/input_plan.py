@@ -11,12 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfdicom import files, manifest, normalization
+from tfdicom.augment import PACKED_PLANES
+from tfdicom.augment.augment_options import MOVES
 from tfdicom.augment.presets import PRESETS, AugmentOptions
-from tfdicom.input_options import DROP, InputOptions
+from tfdicom.input_options import AUTO, DROP, IGNORE, MEMORY, InputOptions
 from tfdicom.manifest import FrameKind, Manifest, ShardInfo
 
 _TRAIN = "train"
 _COMPRESSION = {"none": "", "zlib": "ZLIB", "gzip": "GZIP"}
+_NARROW = [(name,) for name in ("int8", "uint8", "int16", "uint16")]
+_WARPS = tuple(name for name in MOVES if not name.endswith("_crop"))
 _READERS = 16  # shards that are open at once in training
 
 
@@ -31,7 +35,8 @@ class InputPlan:
       compression: As ``TFRecordDataset`` names it.
       examples: Examples in an epoch.
       left_out: Examples in the files that ``unannotated='drop'`` leaves out.
-      shuffle_buffer: Records to mix.
+      fits: Whether the split fits into the memory for shuffling, and is permuted.
+      shuffle_buffer: Records to mix where it does not.
       class_names: Channels of the mask.
       class_indices: Their places among the data set's classes.
       class_count: Classes of the data set.
@@ -49,6 +54,7 @@ class InputPlan:
     compression: str
     examples: int
     left_out: int
+    fits: bool
     shuffle_buffer: int
     class_names: tuple[str, ...]
     class_indices: tuple[int, ...]
@@ -74,9 +80,59 @@ class InputPlan:
         return examples // size if self.options.drop_remainder else -(-examples // size)
 
     @property
-    def resizes(self) -> bool:
-        """Whether sources are cropped or padded."""
-        return not self.uniform or self.size != self.shape[:2]
+    def is_random(self) -> bool:
+        """Whether an example looks different from epoch to epoch."""
+        return self.augmentation.moves or self.augmentation.changes_intensity
+
+    @property
+    def warps(self) -> bool:
+        """Whether pixels are interpolated."""
+        return self.augmentation.any_of(_WARPS)
+
+    @property
+    def crops(self) -> bool:
+        """Whether whole pixels are cropped or padded, and nothing else moved."""
+        resizes = not self.uniform or self.size != self.shape[:2]
+        return resizes and not self.warps
+
+    @property
+    def planes(self) -> int:
+        """Planes of the mask, that of ignored pixels included."""
+        return len(self.class_names) + (self.options.unannotated == IGNORE)
+
+    @property
+    def packed(self) -> bool:
+        """Whether a pixel and its planes fit into one 32-bit word."""
+        return (
+            self.dtypes in _NARROW
+            and self.shape[2] == 1
+            and self.planes <= PACKED_PLANES
+            and self.augmentation.image_interpolation == "linear"
+        )
+
+    @property
+    def caches(self) -> bool:
+        """Whether the split is kept in memory as tensors."""
+        asked = self.options.cache
+        return self.uniform and self.fits and asked in (AUTO, MEMORY)
+
+    @property
+    def first_epoch(self) -> int:
+        """Epoch in which ``start_step`` lies."""
+        return self._start[0]
+
+    @property
+    def skipped(self) -> int:
+        """Examples of that epoch that came before ``start_step``."""
+        return self._start[1]
+
+    @property
+    def _start(self) -> tuple[int, int]:
+        step, size = self.options.start_step, self.options.batch_size
+        if self.options.epochs == 1:  # every pass begins with a new batch
+            steps = self.batches or 1
+            return step // steps, step % steps * size
+        return divmod(step * size, self.examples)
 
 
 def plan_reading(
@@ -124,6 +180,7 @@ def plan_reading(
         compression=_COMPRESSION[found.compression],
         examples=kept,
         left_out=examples - kept,
+        fits=_shuffle_buffer(shards, kept, options) >= kept,
         shuffle_buffer=_shuffle_buffer(shards, kept, options),
         class_names=tuple(classes),
         class_indices=tuple(indices),

@@ -4,17 +4,25 @@
       Splits, classes, shapes, grey values, and what became of each file.
   tfdicom_inspect show --data_dir=D --out=sheet.png [--split=test] [--count=20]
       A picture of examples with masks and contours over them; --key=KEY for one.
+  tfdicom_inspect doctor --data_dir=D [--split=train] [--augment=light ...]
+      Runs the reader with these options for some seconds: which stage takes the time,
+      and which flag would help.
+  tfdicom_inspect augment_sheet --data_dir=D --out=sheet.png [--augment=heavy]
+      One example under every change that augmentation can make; --key=KEY chooses it.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from absl import flags
 
-from tfdicom import command
+from tfdicom import command, options
+from tfdicom.example_schema import FrameExample
+from tfdicom.input_options import InputOptions, input_options_from_flags
 from tfdicom.manifest import load_manifest, split_names
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the data set.")
@@ -24,6 +32,10 @@ _COUNT = flags.DEFINE_integer(
     "count", 20, "Examples to show, evenly spread.", lower_bound=1
 )
 _KEY = flags.DEFINE_string("key", None, "Show the example whose key begins so.")
+_SECONDS = flags.DEFINE_float(
+    "seconds", 20.0, "Time for the doctor's measurements.", lower_bound=0.1
+)
+options.define_flags(InputOptions, module_name="tfdicom.inspect_main")
 
 
 def summary() -> int:
@@ -52,6 +64,33 @@ def show() -> int:
     return command.DONE
 
 
+def augment_sheet() -> int:
+    """Writes a picture of one example under every change."""
+    if not _OUT.value:
+        raise command.UsageError("augment_sheet wants --out=FILE.png")
+    chosen = input_options_from_flags()
+
+    import tensorflow as tf  # which no verb waits for that does without it
+
+    from tfdicom import augment_sheet as sheet
+
+    tf.get_logger().setLevel("ERROR")  # each change is a graph of its own, as it says
+    options = chosen.augmentation if chosen.augment else sheet.SHOWN
+    example = _example_with_masks(_data_dir())
+    sheet.augment_sheet(example, options=options, seed=chosen.seed).save(_OUT.value)
+    print(f"{example.key} in {_OUT.value}")
+    return command.DONE
+
+
+def _example_with_masks(data_dir: str) -> FrameExample:
+    """The first of the chosen examples with all classes, or else the first of all."""
+    examples = list(_chosen_examples(data_dir))
+    if not examples:
+        raise ValueError(f"there is no example in {_SPLIT.value or 'any split'}")
+    whole = (one for one in examples if all(mask.any() for mask in one.masks))
+    return next(whole, examples[0])
+
+
 def _chosen_examples(data_dir: str) -> Iterator:
     from tfdicom import dataset_reading
 
@@ -74,7 +113,34 @@ def _data_dir() -> str:
     return _DATA_DIR.value
 
 
-VERBS: Mapping[str, Callable[[], int]] = {"summary": summary, "show": show}
+def doctor() -> int:
+    """Prints where a reader's time goes."""
+    chosen = input_options_from_flags()
+
+    from tfdicom.doctor import diagnose  # TensorFlow, which no other verb waits for
+
+    report = diagnose(
+        _data_dir(), _SPLIT.value or "train", options=chosen, seconds=_SECONDS.value
+    )
+    print(report)
+    return command.DONE
+
+
+VERBS: Mapping[str, Callable[[], int]] = {
+    "summary": summary,
+    "show": show,
+    "augment_sheet": augment_sheet,
+    "doctor": doctor,
+}
+_READER_FLAGS = frozenset(field.name for field in dataclasses.fields(InputOptions))
+# The reader's flags that a verb takes; others, it refuses.
+_TAKEN = {"doctor": _READER_FLAGS, "augment_sheet": {"augment", "seed"}}
+
+
+def _refuse_reader_flags(verb: str) -> None:
+    for name in sorted(_READER_FLAGS - _TAKEN.get(verb, set())):
+        if name in flags.FLAGS and flags.FLAGS[name].present:
+            raise command.UsageError(f"--{name} is no flag of {verb}")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -83,6 +149,7 @@ def main(arguments: Sequence[str]) -> int:
     if verb not in VERBS or others:
         known = ", ".join(VERBS)
         raise command.UsageError(f"{' '.join(arguments)!r}: the verbs are {known}")
+    _refuse_reader_flags(verb)
     return VERBS[verb]()
 
 

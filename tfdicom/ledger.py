@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import pathlib
 from collections.abc import Iterable, Iterator
 
@@ -115,6 +116,15 @@ class Ledger:
                 yield f"    and {len(paths) - _SHOWN_FOR_EACH_REASON} more"
             if REASONS[code].hint:
                 yield f"    {REASONS[code].hint}"
+
+    @contextlib.contextmanager
+    def told_with_errors(self) -> Iterator[None]:
+        """Adds to the body's ValueError what went wrong: it may be why."""
+        try:
+            yield
+        except ValueError as error:
+            message = "\n".join([str(error), *self.problem_lines()])
+            raise ValueError(message) from error
 
     def write(self, path: pathlib.Path) -> None:
         """Writes ``ledger.jsonl``, ordered by pseudonym."""

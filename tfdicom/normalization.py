@@ -119,9 +119,10 @@ def _training(manifest: Manifest, pixels: str, asked: str) -> IntensityStatistic
             missing = f"this data set has no {_TRAIN} split (it has {known})"
         raise ValueError(
             f"{asked} needs the statistics of the {pixels} pixels of the training "
-            f"split, but {missing}. Choose another way: normalize='window:40:400' (or "
-            "another window), 'zscore_series', 'zscore_image', 'min_max', "
-            "'percentiles:0.5:99.5' or 'none'"
+            f"split, but {missing}. A source folder has them once it is converted: "
+            "run tfdicom_convert first. Or choose another way: "
+            "normalize='window:40:400' (or another window), 'zscore_series', "
+            "'zscore_image', 'min_max', 'percentiles:0.5:99.5' or 'none'"
         )
     return statistics
 

@@ -23,6 +23,9 @@ def generate(
 ) -> Iterator[Any]:
     """Yields batches as NumPy arrays; never holds the data set in memory.
 
+    Each call starts at epoch 0: two calls with the same seed give the same batches.
+    ``num_epochs=N`` gives N epochs in one call, each shuffled and augmented anew.
+
     Args:
       data_dir_or_source: Folder that ``tfdicom_convert`` wrote, or a source folder with
         images and annotations, found and paired as the converter does.
@@ -35,19 +38,23 @@ def generate(
       Iterator over what ``input_fn`` describes, as arrays: ``(image, mask)``, float32
       ``[batch, rows, columns, channels]`` and uint8 ``[batch, rows, columns,
       classes]``. A source is shuffled patient by patient and within a few batches;
-      inputs that cannot be used are left out as the converter does.
+      inputs that cannot be used are left out as the converter does, and listed once on
+      stderr.
 
     Raises:
-      FileNotFoundError: There is no such folder, or a shard is missing.
-      ValueError: The data cannot give what is asked for; says what there is. CT's
-        normalisation by the training split needs a converted data set.
+      FileNotFoundError: A shard of the data set is missing.
+      ValueError: There is no such folder, or the data cannot give what is asked for;
+        says what there is. CT's normalisation by the training split needs a converted
+        data set.
     """
     source = os.fspath(data_dir_or_source)
     if (files.path_of(source) / MANIFEST).exists():
-        dataset = input_pipeline.input_fn(source, split, options=options)
-    else:
-        # The one place where both halves meet; a data set is read without pydicom.
-        from tfdicom.source_batches import source_batches
+        return _arrays(input_pipeline.input_fn(source, split, options=options))
+    # The one place where both halves meet; a data set is read without pydicom.
+    from tfdicom.source_batches import source_batches
 
-        dataset = source_batches(source, split, options, convert_options)
-    return dataset.as_numpy_iterator()
+    return source_batches(source, split, options, convert_options)
+
+
+def _arrays(dataset: Any) -> Iterator[Any]:
+    yield from dataset.as_numpy_iterator()

@@ -89,14 +89,35 @@ def _from_folder(pattern: str) -> Callable[[ScannedImage], str]:
 
 
 def _from_table(path: pathlib.Path) -> Callable[[ScannedImage], str]:
-    reader = csv.DictReader(io.StringIO(files.read_text(path)))
+    text = files.read_text(path, flag="--patient_from")
+    table = _parse_table(text, source=f"--patient_from: {path}")
+    return lambda one: _longest_prefix(table, one.file.path)
+
+
+def _parse_table(text: str, *, source: str) -> dict[str, str]:
+    """Patients by path, of a CSV with the columns ``path`` and ``patient_id``."""
+    reader = csv.DictReader(io.StringIO(text))
     if not {"path", "patient_id"} <= set(reader.fieldnames or ()):
         raise ValueError(
-            f"{path}: the columns path and patient_id are wanted, got "
+            f"{source}: the columns path and patient_id are wanted, got "
             f"{', '.join(reader.fieldnames or ()) or 'none'}"
         )
-    table = {row["path"].strip("/"): row["patient_id"] or "" for row in reader}
-    return lambda one: _longest_prefix(table, one.file.path)
+    table: dict[str, str] = {}
+    for row in reader:
+        name, patient = row["path"], row["patient_id"]
+        if name is None or patient is None:
+            given = ", ".join(value for value in row.values() if value)
+            raise ValueError(
+                f"{source}, line {reader.line_num}: a path and a patient_id are "
+                f"wanted, got {given!r}"
+            )
+        name = name.strip("/")
+        if table.setdefault(name, patient) != patient:
+            raise ValueError(
+                f"{source}, line {reader.line_num}: {name!r} is of {patient!r} here "
+                f"and of {table[name]!r} before"
+            )
+    return table
 
 
 def _longest_prefix(table: Mapping[str, str], path: str) -> str:

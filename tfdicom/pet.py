@@ -8,6 +8,7 @@ pixels were corrected to (PS3.3 C.8.9.1, Decay Correction (0054,1102)).
 from __future__ import annotations
 
 import datetime
+import math
 
 import pydicom
 from pydicom.valuerep import DA, DT, TM
@@ -48,7 +49,8 @@ def _from_dose(dataset: pydicom.Dataset) -> float | None:
     left = float(dose.RadionuclideTotalDose) * 2 ** (
         -seconds / float(dose.RadionuclideHalfLife)
     )
-    return grams / left if grams > 0 and left > 0 and seconds >= 0 else None
+    sensible = 0 < grams < math.inf and 0 < left < math.inf and seconds >= 0
+    return grams / left if sensible else None
 
 
 def _scan_start(dataset: pydicom.Dataset) -> datetime.datetime:

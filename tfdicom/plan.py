@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tfdicom import splits
+from tfdicom.classes import SegmentationClass
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.dicom import FrameHeader
 from tfdicom.scan import ScannedImage
@@ -19,6 +20,7 @@ from tfdicom.sharding import fill_shards, virtual_bucket
 from tfdicom.sources.candidates import CONTOUR, IMAGE, LeftFile
 
 _AUTO_SHARDS = 8  # so that even a small data set is read from several files
+_FEW_PATIENTS = 20  # fewer make a figure of one split a matter of luck
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +82,7 @@ def make_plan(
     scanned: Sequence[ScannedImage],
     source_patients: Sequence[str],
     *,
-    structures: Iterable[str],
+    classes: Sequence[SegmentationClass],
     rule: splits.SplitRule,
     salt: str,
     pseudonyms: Pseudonyms,
@@ -92,7 +94,8 @@ def make_plan(
     Args:
       scanned: Images with contours and headers.
       source_patients: The source patient identifier of each.
-      structures: Structures that some class uses.
+      classes: The classes; an image becomes an example if one of them has all of its
+        structures there.
       rule: How patients are split.
       salt: Public text that patients are ranked with.
       pseudonyms: Makes keys and pseudonyms.
@@ -100,9 +103,10 @@ def make_plan(
       shard_bytes: Size aimed at for a shard.
 
     Raises:
-      ValueError: Nothing is annotated, or the split does not fit the patients.
+      ValueError: Nothing is annotated, the split does not fit the patients, or patients
+        of two splits share a study.
     """
-    used, left = _with_used_contours(scanned, set(structures))
+    used, left = _with_used_contours(scanned, classes)
     by_patient = collections.defaultdict(list)
     for one, patient in zip(used, source_patients, strict=True):
         by_patient[patient].append(one)
@@ -112,35 +116,72 @@ def make_plan(
         if any(one.file.contours for one in images)
     ]
     if not annotated:
-        raise ValueError("no image has a contour of a structure that a class uses")
+        wanted = "; ".join(f"{one.name}={one.expression}" for one in classes)
+        raise ValueError(
+            "no image that can be used has contours of all the structures of a class; "
+            f"the classes are {wanted}"
+        )
     assigned = splits.assign(rule, annotated, salt=salt)
     patients, unused = _plan_patients(by_patient, assigned, pseudonyms)
     table = {one.patient: assigned[one.source_patient] for one in patients}
+    _check_studies(patients, table)
     shards, buckets = _plan_shards(patients, table, rule.names, num_shards, shard_bytes)
+    incomplete = {one.path for one in left}
     return Plan(
         shards=shards,
         split_names=rule.names,
         split_table=table,
         buckets=buckets,
-        left=tuple(left + unused),
-        warnings=tuple(_warnings(rule, assigned)),
+        left=(*left, *(one for one in unused if one.path not in incomplete)),
+        warnings=tuple(_warnings(rule, assigned, num_shards)),
     )
 
 
 def _with_used_contours(
-    scanned: Sequence[ScannedImage], structures: set[str]
+    scanned: Sequence[ScannedImage], classes: Sequence[SegmentationClass]
 ) -> tuple[list[ScannedImage], list[LeftFile]]:
-    """The images with only those contours that some class uses."""
+    """The images with only those contours that become part of an example."""
+    structures = {name for one in classes for name in one.structures}
     used, left = [], []
     for one in scanned:
-        contours = one.file.contours
-        kept = tuple(c for c in contours if c.structure in structures)
-        for contour in contours:
-            if contour not in kept:
-                left.append(LeftFile(contour.path, CONTOUR, "structure_not_used"))
-        file = dataclasses.replace(one.file, contours=kept)
+        contours = [c for c in one.file.contours if c.structure in structures]
+        left += [
+            LeftFile(contour.path, CONTOUR, "structure_not_used")
+            for contour in one.file.contours
+            if contour not in contours
+        ]
+        drawn = {contour.structure for contour in contours}
+        if contours and not any(each.annotated(drawn) for each in classes):
+            left.append(LeftFile(one.file.path, IMAGE, "class_incomplete"))
+            left += [LeftFile(c.path, CONTOUR, "class_incomplete") for c in contours]
+            contours = []
+        file = dataclasses.replace(one.file, contours=tuple(contours))
         used.append(dataclasses.replace(one, file=file))
     return used, left
+
+
+def _check_studies(
+    patients: Sequence[PatientPlan], split_of: Mapping[str, str]
+) -> None:
+    """Refuses one study in two splits: its patient has two names, or it two patients.
+
+    A blank Study Instance UID is no study of its own: `plan_series` tells such apart.
+    """
+    first: dict[str, tuple[PatientPlan, str]] = {}
+    for patient in patients:
+        for series in patient.series:
+            path = series.frames[0].path
+            other, other_path = first.setdefault(series.study, (patient, path))
+            splits_of_both = split_of[other.patient], split_of[patient.patient]
+            if splits_of_both[0] != splits_of_both[1]:
+                raise ValueError(
+                    f"{other_path} of patient {other.source_patient!r} and {path} of "
+                    f"patient {patient.source_patient!r} are in the splits "
+                    f"{splits_of_both[0]!r} and {splits_of_both[1]!r}, but share one "
+                    "(0020,000D) 'Study Instance UID': is it one patient under two "
+                    "names? --patient_from=study, folder:REGEX or csv:FILE can make "
+                    "them one"
+                )
 
 
 def _plan_patients(
@@ -230,7 +271,9 @@ def _split_shards(
         yield ShardPlan(name, f"{name}-{index:05d}-of-{count:05d}.tfrecord", inside)
 
 
-def _warnings(rule: splits.SplitRule, assigned: Mapping[str, str]) -> Iterator[str]:
+def _warnings(
+    rule: splits.SplitRule, assigned: Mapping[str, str], num_shards: int
+) -> Iterator[str]:
     strangers = sorted(set(rule.patients) - set(assigned))
     if strangers:
         shown = ", ".join(strangers[:5]) + (", ..." if len(strangers) > 5 else "")
@@ -238,15 +281,21 @@ def _warnings(rule: splits.SplitRule, assigned: Mapping[str, str]) -> Iterator[s
             f"{len(strangers)} patients that the split names have no annotated image: "
             f"{shown}"
         )
-    found = set(assigned.values())
+    members = collections.Counter(assigned.values())
     for name in rule.names:
-        if name not in found:
+        if not members[name]:
             yield (
                 f"split {name!r} gets no patient: {len(assigned)} annotated patients "
                 f"for {len(rule.names)} splits"
             )
-    if rule.fractions and len(rule.names) > 1 and len(assigned) < 20:
+        elif members[name] < num_shards:
+            yield (
+                f"split {name!r} has {members[name]} patients for "
+                f"num_shards={num_shards}: a patient is never parted, so there are no "
+                "more shards than patients"
+            )
+    if rule.fractions and len(rule.names) > 1 and 3 <= len(assigned) < _FEW_PATIENTS:
         yield (
-            f"{len(assigned)} patients are few for one fixed split; --folds=5 uses "
-            "them better"
+            f"{len(assigned)} patients are few for one fixed split; "
+            f"--folds={min(len(assigned), 5)} uses them better"
         )

@@ -11,18 +11,14 @@ from collections.abc import Iterator
 from tfdicom import contour_origin, dicom, files, processes, splits
 from tfdicom.contour_origin import ContourSample
 from tfdicom.convert_options import ConvertOptions
-from tfdicom.deidentify import (
-    Pseudonyms,
-    key_path,
-    load_pseudonyms,
-)
+from tfdicom.deidentify import Pseudonyms, key_path, load_pseudonyms
 from tfdicom.examples import AnnotationRules
 from tfdicom.ledger import Ledger
 from tfdicom.patients import identify
 from tfdicom.plan import Plan, make_plan
 from tfdicom.progress import Progress
 from tfdicom.reasons import InputSkipped
-from tfdicom.scan import scan_headers
+from tfdicom.scan import ScannedImage, scan_headers
 from tfdicom.sources import contours
 from tfdicom.sources.candidates import SourceListing
 
@@ -35,11 +31,11 @@ class Preparation:
 
     folder: pathlib.Path
     options: ConvertOptions
+    listing: SourceListing
     plan: Plan
     rules: AnnotationRules
     ledger: Ledger
     pseudonyms: Pseudonyms
-    layout: str
 
 
 def prepare(options: ConvertOptions) -> Preparation:
@@ -61,22 +57,8 @@ def prepare(options: ConvertOptions) -> Preparation:
     ledger.leave(listing.left)
     _check_structures(listing, options, ledger)
 
-    workers = options.num_workers or processes.default_workers()
-    with Progress("headers", len(listing.images), "images") as progress:
-        scanned, left = scan_headers(
-            folder, listing, workers=workers, progress=progress
-        )
-    ledger.leave(left)
-    plan = make_plan(
-        scanned,
-        identify(scanned, options.patient_from, several_splits=len(rule.names) > 1),
-        structures=_structures(options),
-        rule=rule,
-        salt=options.split_salt,
-        pseudonyms=pseudonyms,
-        num_shards=options.num_shards,
-        shard_bytes=options.shard_size_mb * 1_000_000,
-    )
+    scanned = _scan(folder, listing, options, ledger)
+    plan = _plan(scanned, rule, options, ledger, pseudonyms)
     ledger.leave(plan.left)
     for warning in plan.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
@@ -89,7 +71,51 @@ def prepare(options: ConvertOptions) -> Preparation:
         shift=shift,
         covered_fraction=options.covered_fraction,
     )
-    return Preparation(folder, options, plan, rules, ledger, pseudonyms, listing.layout)
+    return Preparation(folder, options, listing, plan, rules, ledger, pseudonyms)
+
+
+def _scan(
+    folder: pathlib.Path,
+    listing: SourceListing,
+    options: ConvertOptions,
+    ledger: Ledger,
+) -> list[ScannedImage]:
+    """The images that can be used, with their headers."""
+    workers = options.num_workers or processes.default_workers()
+    with Progress("headers", len(listing.images), "images") as progress:
+        scanned, left = scan_headers(
+            folder, listing, workers=workers, progress=progress
+        )
+    ledger.leave(left)
+    with ledger.told_with_errors():
+        if not scanned:
+            count = len(listing.images)
+            raise ValueError(f"none of the {count} images found can be used")
+        if not any(one.file.contours for one in scanned):
+            count = sum(bool(image.contours) for image in listing.images)
+            raise ValueError(f"none of the {count} images with contours can be used")
+    return scanned
+
+
+def _plan(
+    scanned: list[ScannedImage],
+    rule: splits.SplitRule,
+    options: ConvertOptions,
+    ledger: Ledger,
+    pseudonyms: Pseudonyms,
+) -> Plan:
+    several = len(rule.names) > 1
+    with ledger.told_with_errors():
+        return make_plan(
+            scanned,
+            identify(scanned, options.patient_from, several_splits=several),
+            classes=options.parsed_classes,
+            rule=rule,
+            salt=options.split_salt,
+            pseudonyms=pseudonyms,
+            num_shards=options.num_shards,
+            shard_bytes=options.shard_size_mb * 1_000_000,
+        )
 
 
 def _split_rule(options: ConvertOptions) -> splits.SplitRule:
@@ -98,7 +124,8 @@ def _split_rule(options: ConvertOptions) -> splits.SplitRule:
         return splits.SplitRule(names, dict.fromkeys(names, 1 / len(names)), {})
     if options.split.endswith(".csv"):
         path = files.path_of(options.split)
-        return splits.parse_split_table(files.read_text(path), source=str(path))
+        text = files.read_text(path, flag="--split")
+        return splits.parse_split_table(text, source=f"--split: {path}")
     return splits.parse_split(options.split)
 
 

@@ -148,18 +148,78 @@ def normalize(values: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
 
 def normalized_figures(
     record: Mapping[str, tf.Tensor], numbers: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Minimum, mean and deviation ``[batch]`` of the normalised image.
+) -> dict[str, tf.Tensor]:
+    """Minimum, maximum, mean and deviation ``[batch]`` of the normalised image.
 
     Taken from the record's statistics; with clipping, mean and deviation are those of
     the unclipped values. 0 where the image has no pixel.
     """
     statistics = record["image_statistics"]
     known = tf.math.is_finite(statistics[:, _MEAN])
-    minimum = normalize(statistics[:, _MINIMUM], numbers)
-    mean = normalize(statistics[:, _MEAN], numbers)
-    deviation = statistics[:, _DEVIATION] * tf.abs(numbers[:, 3])
-    return tuple(tf.where(known, one, 0.0) for one in (minimum, mean, deviation))  # type: ignore[return-value]
+    figures = {
+        "minimum": normalize(statistics[:, _MINIMUM], numbers),
+        "maximum": normalize(statistics[:, _MAXIMUM], numbers),
+        "mean": normalize(statistics[:, _MEAN], numbers),
+        "deviation": statistics[:, _DEVIATION] * tf.abs(numbers[:, 3]),
+    }
+    return {name: tf.where(known, one, 0.0) for name, one in figures.items()}
+
+
+def stored_ends(
+    record: Mapping[str, tf.Tensor], numbers: tf.Tensor, fill: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Normalisation in stored values, for sampling before it.
+
+    Interpolation and the linear part of the normalisation may change places; clipping
+    may not, so it is done on the stored values that are interpolated.
+
+    Args:
+      record: The parsed fields ``FEATURES`` of the batch.
+      numbers: float32 ``[batch, 4]``: low, high, offset, scale.
+      fill: float32 ``[batch]``: normalised value outside of the source.
+
+    Returns:
+      ``stored_minimum`` (int32 ``[batch]``), ``stored_clip`` and ``stored_span``
+      (float32 ``[batch, 2]``), ``stored_fill`` (``[batch]``), and what the ends of the
+      span become: ``lowest`` and ``highest`` (``[batch]``).
+    """
+    slope, intercept = record["rescale_slope"], record["rescale_intercept"]
+    low, high, offset, scale = (numbers[:, i] for i in range(4))
+    statistics = record["image_statistics"]
+    known = tf.math.is_finite(statistics[:, _MEAN])
+    # A constant image becomes 0 everywhere: any stored value stands for it.
+    varies = known & (slope * scale != 0)  # noqa: SIM300
+    slope = tf.where(varies, slope, 1.0)
+
+    def stored(modality_value: tf.Tensor) -> tf.Tensor:
+        return (modality_value - intercept) / slope
+
+    ends = [
+        stored(tf.where(known, statistics[:, i], 0.0)) for i in (_MINIMUM, _MAXIMUM)
+    ]
+    minimum = tf.cast(tf.round(ends[0]), tf.int32)
+    clips = [stored(one) for one in (low, high)]
+    lower, upper = tf.minimum(*clips), tf.maximum(*clips)
+    lower, upper = (tf.where(varies, one, 0.0) for one in (lower, upper))
+    first, last = (
+        tf.clip_by_value(one, lower, upper)
+        for one in (tf.minimum(*ends), tf.maximum(*ends))
+    )
+    safe = tf.where(varies, scale, 1.0)
+    outside = tf.where(varies, stored(fill / safe + offset), 1.0)
+    first, last = tf.minimum(first, outside), tf.maximum(last, outside)
+
+    def normalized(value: tf.Tensor) -> tf.Tensor:
+        return (value * slope + intercept - offset) * scale
+
+    return {
+        "stored_minimum": minimum,
+        "stored_clip": tf.stack([lower, upper], axis=1),
+        "stored_span": tf.stack([first, last], axis=1),
+        "stored_fill": outside,
+        "lowest": tf.where(varies, normalized(first), 0.0),
+        "highest": tf.where(varies, normalized(last), fill),
+    }
 
 
 def _for_each_image(value: tf.Tensor) -> tf.Tensor:

@@ -5,7 +5,8 @@ the *centre* of the first pixel (PS3.3 C.7.6.2.1.1): pixel (c, r) is the square 
 (c - 0.5, r - 0.5) to (c + 0.5, r + 0.5). A polygon closes by itself, from its last
 vertex to its first, and what lies inside is decided by the even-odd rule, in every
 function here. Vertices are never rounded. What lies outside the image is cut off. Fewer
-than three vertices, or one that is not finite, raise ValueError.
+than three vertices, or one that is not finite or more than 10 million pixels away,
+raise ValueError; a polygon that crosses itself some thousand times, TooIntricate.
 """
 
 import numpy as np
@@ -22,6 +23,15 @@ Edges = tuple[Floats, Floats]  # upper and lower ends, [n, 2] each
 _LARGEST_TOLERANCE = 0.25
 # Coverage is a sum of areas: an exact half may come out a few ulps short.
 _TIE = 1e-9
+# Pairs and pieces of edges; drawn contours have some thousands, and this many take
+# seconds and half a gigabyte.
+_MOST_PIECES = 5_000_000
+# Pixels; further away, sums of products lose the digits that a pixel needs.
+_FURTHEST = 1e7
+
+
+class TooIntricate(ValueError):  # noqa: N818 - says what the polygon is
+    """The polygon crosses itself so often that its area would take minutes."""
 
 
 def fill(
@@ -131,10 +141,13 @@ def _checked(vertices: npt.ArrayLike) -> Floats:
         raise ValueError(f"a polygon needs at least 3 vertices, got {count}")
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"vertices must have shape [n, 2], got {list(points.shape)}")
-    wrong = ~np.isfinite(points).all(axis=1)
+    wrong = ~(np.abs(points) <= _FURTHEST).all(axis=1)  # NaN too
     if wrong.any():
         first = int(wrong.argmax())
-        raise ValueError(f"vertex {first} is not finite: {points[first].tolist()}")
+        raise ValueError(
+            f"vertex {first} is not finite, or more than {_FURTHEST:g} pixels away: "
+            f"{points[first].tolist()}"
+        )
     return points
 
 
@@ -168,8 +181,17 @@ def _at(edges: Edges, owner: Integers, row: Floats) -> Floats:
 
 
 def _ranges(start: Integers, stop: Integers) -> tuple[Integers, Integers]:
-    """Lists the integers of many half-open ranges, and which range each is from."""
+    """Lists the integers of many half-open ranges, and which range each is from.
+
+    Raises:
+      TooIntricate: There are more than anything that was drawn has.
+    """
     length = np.maximum(stop - start, 0)
+    if (total := int(length.sum())) > _MOST_PIECES:
+        raise TooIntricate(
+            f"the polygon is too intricate: {total} pieces of edges, at most "
+            f"{_MOST_PIECES} are computed"
+        )
     owner = np.repeat(np.arange(len(length)), length)
     offset = start - (np.cumsum(length) - length)
     return owner, np.arange(len(owner)) + offset[owner]

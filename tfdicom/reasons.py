@@ -61,7 +61,8 @@ REASONS = {
     ),
     "contour_empty": Reason("The contour file holds no points.", "Draw it again."),
     "contour_malformed": Reason(
-        "A line of the contour file is not two finite numbers.", "Mend the line."
+        "A line of the contour file is not two numbers of at most a million.",
+        "Mend the line.",
     ),
     "contour_too_short": Reason(
         "A contour of fewer than three points encloses nothing.", "Draw it again."
@@ -69,6 +70,10 @@ REASONS = {
     "contour_outside_image": Reason(
         "The contour takes no pixel: it lies outside the image, or is too thin.",
         "Check --contour_origin, and that image and contour belong together.",
+    ),
+    "contour_too_intricate": Reason(
+        "The contour crosses itself too often to have an area that means something.",
+        "Draw it again; see whether its points are in their order.",
     ),
     "contour_unreadable": Reason(
         "The contour file cannot be read as text.",
@@ -101,7 +106,8 @@ REASONS = {
     ),
     "no_pixel_data": Reason(
         "The DICOM object holds no pixels.",
-        "Export the image itself, or take the object out of the input folder.",
+        "If it should be an image, export it again; else take the object out of the "
+        "input folder.",
     ),
     "pixels_unreadable": Reason(
         "The pixel data cannot be decoded: truncated, damaged or of an unknown kind.",

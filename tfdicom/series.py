@@ -59,10 +59,13 @@ def plan_series(
       pseudonyms: Makes keys and pseudonyms.
     """
     header = images[0].header
+    # Without a UID of its own, a study or series is known by what it belongs to.
+    study = [header.study] if header.study else ["", patient]
+    series = [header.series] if header.series else ["", patient, header.study]
     names = (
         patient,
-        pseudonyms.of("study", header.study),
-        pseudonyms.of("series", header.series),
+        pseudonyms.of("study", *study),
+        pseudonyms.of("series", *series),
     )
     for number, group in enumerate(_groups(images)):
         if any(one.file.contours for one in group):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import random
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,6 +21,7 @@ from tfdicom.convert_options import ConvertOptions
 from tfdicom.example_schema import PIXEL_DTYPES
 from tfdicom.input_options import InputOptions
 from tfdicom.input_plan import InputPlan, plan_reading
+from tfdicom.ledger import Ledger
 from tfdicom.manifest import (
     ClassFrequency,
     ClassInfo,
@@ -42,8 +44,11 @@ def source_batches(
     split: str,
     options: InputOptions,
     convert_options: ConvertOptions | None = None,
-) -> tf.data.Dataset:
-    """Batches as ``input_fn`` gives them, decoded from a source as it goes.
+) -> Iterator[Any]:
+    """Batches as ``input_fn`` gives them, as arrays, decoded as they are asked for.
+
+    What is left out though a use was planned for it is printed once to stderr: what
+    headers and names tell at the call, the rest at the end of the first epoch.
 
     Args:
       source: Folder with images and annotations.
@@ -52,11 +57,13 @@ def source_batches(
       convert_options: How the source is read; by default everybody is in ``train``.
 
     Raises:
-      ValueError: The source cannot give what is asked for.
+      ValueError: The source cannot give what is asked for; also while iterating, when
+        no image could be converted.
     """
     prepared = prepare(
         dataclasses.replace(convert_options or _QUICK_LOOK, input_dir=source)
     )
+    _say(prepared.ledger)
     found = _as_manifest(prepared)
     plan = plan_reading(found, split, options)
     plan = dataclasses.replace(
@@ -64,10 +71,44 @@ def source_batches(
         # Only decoding tells the dtype, and whether a header spoke the truth.
         uniform=False,
         dtypes=PIXEL_DTYPES,
+        fits=False,
         shuffle_buffer=_SHUFFLED_BATCHES * options.batch_size,
     )
     input_pipeline.announce(plan, split)
-    return input_pipeline.batches(plan, functools.partial(_read_source, prepared, plan))
+    decoding = _Decoding(prepared)
+    dataset = input_pipeline.batches(
+        plan, functools.partial(_read_source, decoding, plan)
+    )
+    return _arrays(dataset, decoding)
+
+
+@dataclasses.dataclass
+class _Decoding:
+    """What decoding a source has found so far.
+
+    TensorFlow wraps an error of a generator beyond recognition, so it is kept here.
+    """
+
+    prepared: Preparation
+    error: ValueError | None = None
+    told: bool = False
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.prepared.pseudonyms)
+
+
+def _arrays(dataset: tf.data.Dataset, decoding: _Decoding) -> Iterator[Any]:
+    try:
+        yield from dataset.as_numpy_iterator()
+    except tf.errors.OpError:
+        if decoding.error:
+            raise decoding.error from None
+        raise
+
+
+def _say(ledger: Ledger) -> None:
+    for line in ledger.problem_lines():
+        print(line, file=sys.stderr)
 
 
 def _as_manifest(prepared: Preparation) -> Manifest:
@@ -135,23 +176,23 @@ def _as_shard(patient: PatientPlan, prepared: Preparation) -> ShardInfo:
 
 
 def _read_source(
-    prepared: Preparation, plan: InputPlan, seed: tf.Tensor
+    decoding: _Decoding, plan: InputPlan, seed: tf.Tensor
 ) -> tf.data.Dataset:
     patients = {
         patient.patient: patient
-        for shard in prepared.plan.shards
+        for shard in decoding.prepared.plan.shards
         for patient in shard.patients
     }
     chosen = {info.file: patients[info.file] for info in plan.shards}
     return tf.data.Dataset.from_generator(
-        functools.partial(_records, prepared, chosen, plan.training),
+        functools.partial(_records, decoding, chosen, plan.training),
         args=(seed,),
         output_signature=tf.TensorSpec([], tf.string),
     )
 
 
 def _records(
-    prepared: Preparation,
+    decoding: _Decoding,
     patients: Mapping[str, PatientPlan],
     training: bool,
     seed: Any,
@@ -160,9 +201,25 @@ def _records(
     names = list(patients)
     if training:
         random.Random(f"{seed.tolist()}").shuffle(names)
+    folder, rules = decoding.prepared.folder, decoding.prepared.rules
+    empty = True
     for name in names:
-        for outcome in patient_outcomes(
-            prepared.folder, prepared.rules, patients[name]
-        ):
+        for outcome in patient_outcomes(folder, rules, patients[name]):
+            decoding.ledger.leave(outcome.left)
             if outcome.example is not None:
+                empty = False
                 yield example_schema.encode(outcome.example)
+    _end_epoch(decoding, empty)
+
+
+def _end_epoch(decoding: _Decoding, empty: bool) -> None:
+    """Says what was left out, or fails: an endless dataset would else never end."""
+    if empty:
+        lines = ["none of the images could be converted"]
+        decoding.error = ValueError(
+            "\n".join([*lines, *decoding.ledger.problem_lines()])
+        )
+        raise decoding.error
+    if not decoding.told:
+        _say(decoding.ledger)
+        decoding.told = True

@@ -95,6 +95,12 @@ def _named_patients(
                     f"{patients[patient]!r} and in {name!r}"
                 )
             patients[patient] = name
+    mixed = [value for value in values if _number(value) is not None]
+    if mixed:
+        raise ValueError(
+            f"split={text!r} mixes fractions and patients' names; if {mixed[0]!r} is "
+            f"the name of a patient, write '{mixed[0]}+'"
+        )
     return SplitRule(tuple(names), {}, patients)
 
 

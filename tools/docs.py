@@ -9,6 +9,7 @@ A table in a Markdown file stands between the lines ``<!-- generated: NAME -->``
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import re
 import sys
@@ -49,18 +50,48 @@ def reason_table() -> str:
 
 
 def augment_table() -> str:
-    """The augmentation presets."""
-    names = list(PRESETS)
-    fields = AugmentOptions.__dataclass_fields__
-    rows = [f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    """The presets: what they set, with the probability where it is not 1."""
+    fields = [
+        field
+        for field in dataclasses.fields(AugmentOptions)
+        if not field.name.endswith("_probability")
+        and any(_set(preset, field) for preset in PRESETS.values())
+    ]
+    rows = [f"| | {' | '.join(PRESETS)} |", "|---" * (len(PRESETS) + 1) + "|"]
     for field in fields:
-        values = (f"{getattr(PRESETS[name], field):g}" for name in names)
-        rows.append(f"| `{field}` | {' | '.join(values)} |")
+        cells = (_set(preset, field) for preset in PRESETS.values())
+        rows.append(f"| `{field.name}` | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _set(preset: AugmentOptions, field: dataclasses.Field) -> str:
+    value = getattr(preset, field.name)
+    if value == field.default:
+        return ""
+    text = f"{value:g}" if field.metadata["kind"] is float else str(value).lower()
+    probability = getattr(preset, f"{field.name}_probability", 1)
+    return text if probability == 1 else f"{text} (p {probability:g})"
+
+
+def augment_changes() -> str:
+    """Every field of the augmentation, but for the probabilities, which are alike."""
+    rows = ["| field | allowed | default | meaning |", "|---|---|---|---|"]
+    for field in dataclasses.fields(AugmentOptions):
+        if not field.name.endswith("_probability"):
+            known = field.metadata
+            allowed = f"{known['lower']} to {known['upper']}"
+            if known["kind"] is bool:
+                allowed = "true, false"
+            elif known["choices"]:
+                allowed = ", ".join(known["choices"])
+            default = str(field.default).removesuffix(".0").lower()
+            rows.append(f"| `{field.name}` | {allowed} | {default} | {known['help']} |")
     return "\n".join(rows)
 
 
 TABLES = {
     "augment": augment_table,
+    "augment_changes": augment_changes,
     "convert_flags": lambda: options.table(ConvertOptions),
     "input_options": lambda: options.table(InputOptions),
     "reasons": reason_table,

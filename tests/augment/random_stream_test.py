@@ -1,3 +1,4 @@
+import math
 import sys
 
 import numpy as np
@@ -80,10 +81,8 @@ def test_an_example_draws_the_same_in_any_batch():
     hashes = np.arange(7, dtype=np.int64)
     whole = _draw(key_hash=hashes)
     alone = [_draw(key_hash=hashes[i : i + 1]) for i in range(7)]
-    some = _draw(key_hash=hashes, operations=["contrast"])
     for name, value in whole.items():
         np.testing.assert_array_equal(value, np.concatenate([a[name] for a in alone]))
-    np.testing.assert_array_equal(some["contrast"], whole["contrast"])
 
 
 def test_xla_and_graph_give_equal_bits():
@@ -109,6 +108,80 @@ def test_chosen_and_symmetric_keep_their_promise():
     assert np.mean(values == 0) == pytest.approx(0.5, abs=0.03)
     assert values.min() == pytest.approx(-2, abs=0.02)
     assert values.max() == pytest.approx(2, abs=0.02)
+
+
+def _noise(count=65536, examples=32, **fields) -> np.ndarray:
+    hashes = tf.range(examples, dtype=tf.int64)
+    draws = _draw(key_hash=hashes, **fields)["noise_pixels"]
+    return random_stream.normal(tf.constant(draws), count).numpy().astype(float)
+
+
+def test_normal_numbers_have_the_moments_and_the_tails():
+    values = _noise().ravel()
+    n = len(values)
+    assert abs(values.mean()) < 5 / n**0.5
+    assert abs(values.var() - 1) < 5 * (2 / n) ** 0.5 + 0.001
+    assert abs((values**3).mean()) < 5 * (15 / n) ** 0.5
+    assert (values**4).mean() == pytest.approx(3, abs=0.03)
+    for limit in (0.25, 0.5, 1, 1.5, 2, 2.5, 3, 3.5):
+        expected = math.erfc(limit / 2**0.5)
+        assert (abs(values) > limit).mean() == pytest.approx(expected, rel=0.15)
+        assert abs((abs(values) > limit).mean() - expected) < 0.006
+    assert 4.5 < abs(values).max() < 6
+    assert len(np.unique(values[:65536].astype(np.float32))) > 60000
+
+
+@pytest.mark.parametrize("shift", [(0, 1), (1, 0), (1, 1), (0, 2), (0, 128), (128, 0)])
+def test_noise_of_neighbours_is_independent(shift):
+    noise = _noise().reshape(32, 256, 256)
+    product = noise * np.roll(noise, shift, axis=(1, 2))
+    assert abs(product.mean()) < 5 / product.size**0.5
+
+
+def test_noise_has_no_period():
+    noise = _noise().reshape(32, 256, 256)
+    power = abs(np.fft.fft2(noise)) ** 2 / 65536
+    # Of n exponential numbers the largest is about log n.
+    assert power.max() < math.log(power.size) + 7
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"seed": 4}, {"epoch": tf.constant(1, tf.int64)}, {"occurrence": 1}],
+    ids=["seed", "epoch", "occurrence"],
+)
+def test_noise_differs_from_example_to_example(other):
+    noise = np.concatenate([_noise(), _noise(**other)])
+    correlations = np.corrcoef(noise) - np.eye(len(noise))
+    assert abs(correlations).max() < 5.5 / 256
+
+
+def test_parts_of_the_noise_are_independent():
+    draws = tf.constant(_draw()["rician_pixels"][:4])
+    first, second = (random_stream.normal(draws, 65536, part=i) for i in (0, 1))
+    both = np.corrcoef(np.concatenate([first, second])) - np.eye(8)
+    assert abs(both).max() < 5 / 256
+
+
+def test_more_numbers_are_uniform_and_independent():
+    values = random_stream.more(tf.constant(_draw()["elastic_field"]), 12).numpy()
+    assert values.min() >= 0 and values.max() < 1 and values.shape == (4096, 12)
+    assert abs(values.mean(axis=0) - 0.5).max() < 5 / np.sqrt(12 * 4096)
+    correlations = np.corrcoef(values.T) - np.eye(12)
+    assert abs(correlations).max() < 5 / np.sqrt(4096)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_graph_and_xla_give_the_eager_numbers(jit_compile):
+    draws = tf.constant(_draw(count=3)["noise_pixels"])
+    expected = random_stream.more(draws, 50), random_stream.normal(draws, 50)
+
+    @tf.function(jit_compile=jit_compile)
+    def found():
+        return random_stream.more(draws, 50), random_stream.normal(draws, 50)
+
+    np.testing.assert_array_equal(found()[0], expected[0])
+    np.testing.assert_allclose(found()[1], expected[1], atol=2e-6)
 
 
 def test_operations_have_numbers_of_their_own():

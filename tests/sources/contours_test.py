@@ -350,6 +350,8 @@ def test_contour_files(tmp_path, content, points):
         (b"1 2\n\n3 4\n5 6\n", "contour_malformed", "line 2: ''"),
         (b"1 2\nnan 4\n5 6\n", "contour_malformed", "line 2"),
         (b"1 2\n3 4\n5 inf\n", "contour_malformed", "line 3"),
+        (b"1 2\n3 4\n5 1000001\n", "contour_malformed", "line 3: '5 1000001'"),
+        (b"1 2\n-1e300 4\n5 6\n", "contour_malformed", "line 2: '-1e300 4'"),
         (b"1,2\n3,4\n5,6\n", "contour_malformed", "line 1: '1,2'"),
         (b"1 2\n3 4\n" + b"y" * 99, "contour_malformed", "line 3: 'yyy"),
         (b"1 2\n3 4\n", "contour_too_short", "2 points"),

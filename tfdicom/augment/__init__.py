@@ -1,1 +1,3 @@
-"""Changes of image and mask in training, each pure, each with a random twin."""
+"""Joint augmentation of image and mask, in graph operations."""
+
+PACKED_PLANES = 8  # planes that travel with a pixel in one 32-bit word

@@ -9,6 +9,7 @@ is the patient, the image's number and the structure. ``{patient}``, ``{image}``
 
 from __future__ import annotations
 
+import codecs
 import collections
 import csv
 import dataclasses
@@ -81,6 +82,9 @@ LAYOUTS = (
 CUSTOM = "custom"
 LAYOUT_NAMES = ("auto", *(layout.name for layout in LAYOUTS), CUSTOM)
 DEFAULT_STRUCTURES = "i=inner,o=outer,p1=papillary1,p2=papillary2"
+
+#: Pixels; no image is as large, so a larger number is something else.
+_LARGEST_COORDINATE = 1e6
 
 _TOKEN = re.compile(r"\{(\w*)(?::((?:[^{}]|\{[^{}]*\})*))?\}|\*\*/|\*")
 _PART = {"patient": "[^/]+", "image": r"\d+", "structure": "[A-Za-z0-9]+?"}
@@ -341,7 +345,7 @@ def read_contour(path: pathlib.Path) -> np.ndarray:
         detail names the line.
     """
     try:
-        text = path.read_text(encoding="ascii")
+        text = path.read_bytes().removeprefix(codecs.BOM_UTF8).decode("ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise InputSkipped("contour_unreadable", str(error)) from error
     lines = text.rstrip().splitlines()
@@ -360,7 +364,7 @@ def _point(line: str, number: int) -> tuple[float, float]:
         x, y = map(float, line.replace("_", "?").split())  # float() takes 1_0 for 10
     except ValueError:
         x = y = np.nan
-    if not np.isfinite([x, y]).all():
+    if not (abs(x) <= _LARGEST_COORDINATE and abs(y) <= _LARGEST_COORDINATE):  # or NaN
         shown = line if len(line) < 40 else line[:37] + "..."
         raise InputSkipped("contour_malformed", f"line {number}: {shown!r}")
     return x, y

@@ -1,0 +1,86 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.real_data import REPOSITORY
+
+pytestmark = pytest.mark.slow
+
+FOLDER = REPOSITORY / "benchmarks"
+
+
+def _run(script, *arguments):
+    done = subprocess.run(
+        [sys.executable, FOLDER / script, *map(str, arguments)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _tables(text):
+    """Each table as rows of cells, its header first."""
+    blocks = [block.splitlines() for block in text.strip().split("\n\n")]
+    return [
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+        for lines in blocks
+    ]
+
+
+def test_smoke():
+    tables = "speed,sizes,batches,passes,first_batch,memory"
+    only = "raw,plain,no augmentation,albumentations"
+    flags = ("--smoke", f"--tables={tables}", f"--only={only}", "--peers_python=absent")
+    found = _tables(_run("reader.py", *flags))
+    assert len(found) == 6
+    rates = {row[0]: row[1] for row in found[0][2:]}
+    assert rates.pop("albumentations (OpenCV), 2 workers: affine").startswith(
+        "skipped: not installed: no absent"
+    )
+    del rates["albumentations (OpenCV), 2 workers: affine + intensity + noise"]
+    assert list(rates) == [
+        "raw TFRecordDataset, compact files",
+        "plain tf.data, byte masks with ZLIB",
+        "plain tf.data, byte masks in ZLIB files",
+        "tfdicom, no augmentation, read anew",
+        "tfdicom, no augmentation, cached",
+    ]
+    assert all(float(rate.replace(",", "")) > 0 for rate in rates.values())
+    assert [row[1] for row in found[1][2:]] == ["16 x 16", "32 x 32"]
+    assert [row[1] for row in found[2][2:]] == ["2", "4"]
+    assert [row[0] for row in found[3][2:]] == ["cache=none", "cache=memory"]
+    assert [row[1] for row in found[4][2:]] == ["yes", "no"]
+    assert all(float(cell.replace(",", "")) > 0 for cell in found[5][2][1:])
+
+
+@pytest.fixture
+def arrays(tmp_path):
+    random = np.random.default_rng(0)
+    images = random.random((6, 32, 32), np.float32)
+    masks = random.integers(0, 2, (6, 32, 32, 2), np.uint8)
+    path = tmp_path / "arrays.npz"
+    np.savez(path, images=images, masks=masks)
+    return path
+
+
+@pytest.mark.parametrize("name", ["keras_generator", "keras_layers"])
+def test_a_peer_that_runs_beside_tfdicom(arrays, name):
+    flags = ("--job=full", f"--arrays={arrays}", "--batch_size=4", "--seconds=0.1")
+    found = json.loads(_run("peers.py", name, *flags).splitlines()[-1])
+    assert found["rate"] > 0
+    assert found["cost"] > 0
+
+
+def test_a_peer_that_is_not_installed(arrays):
+    found = json.loads(_run("peers.py", "dali", f"--arrays={arrays}").splitlines()[-1])
+    assert found == {"skipped": "not installed: nvidia"}
+
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

@@ -1,0 +1,292 @@
+"""Which stage of a reader takes the time, and which flag would help, by trying."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import statistics
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+import tensorflow as tf
+
+from tfdicom import example_parser
+from tfdicom.augment import augment_options
+from tfdicom.augment.augment_options import AugmentOptions
+from tfdicom.input_options import InputOptions
+from tfdicom.input_pipeline import input_fn
+from tfdicom.input_plan import InputPlan, plan_reading, shard_paths
+from tfdicom.manifest import load_manifest
+
+RAW, PARSE, PIXELS = "raw read", "parse", "grey values and masks"
+_GROUPS: Mapping[str, Sequence[str]] = {
+    "moves": [name for name in augment_options.MOVES if name != "elastic"],
+    "elastic": ["elastic"],
+    "artefacts": augment_options.ARTEFACTS,
+    "filters": augment_options.FILTERS,
+    "pointwise": augment_options.POINTWISE,
+}
+_ROUNDS = 3
+_SMALL_BATCH = 8
+_FIRST_PASS = 4096  # examples; of a larger split only so many
+_WORTH_SAYING = 1.1  # times as fast
+_MUCH = 0.3  # share of the time
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What was measured.
+
+    Attributes:
+      batch_size: Of the options.
+      rate: Images a second with the options as they are, once it runs.
+      stages: Milliseconds for an image by stage, when every record is read anew; what
+        each stage adds to those before it.
+      first_batch: Seconds from the start of the first iterator to its first batch.
+      next_first_batch: The same of a second iterator: nothing is compiled any more.
+      trials: Images a second with one flag changed; those that run here.
+      hints: What else the figures say.
+    """
+
+    batch_size: int
+    rate: float
+    stages: Mapping[str, float]
+    first_batch: float
+    next_first_batch: float
+    trials: Mapping[str, float]
+    hints: Sequence[str]
+
+    @property
+    def uncached(self) -> float:
+        """Milliseconds for an image, when every record is read anew."""
+        return sum(self.stages.values())
+
+    def __str__(self) -> str:
+        """A page for a person."""
+        return "\n".join([*_summary(self), "", *_stage_table(self), "", *_advice(self)])
+
+
+def diagnose(
+    data_dir: str | os.PathLike,
+    split: str = "train",
+    *,
+    options: InputOptions,
+    seconds: float = 20.0,
+) -> Report:
+    """Runs a reader with its stages switched on one after the other.
+
+    Args:
+      data_dir: As for ``input_fn``.
+      split: As for ``input_fn``.
+      options: As for ``input_fn``.
+      seconds: For all measurements; compiling comes on top.
+
+    Raises:
+      ValueError: The data set cannot give what is asked for.
+      FileNotFoundError: There is no data set, or a shard is missing.
+    """
+    endless = dataclasses.replace(options, num_epochs=0)
+    plan = plan_reading(load_manifest(os.fspath(data_dir)), split, options)
+    raw = _raw(os.fspath(data_dir), plan)
+    stages = {RAW: raw.batch(_SMALL_BATCH), PARSE: _parsed(raw, plan)}
+    stages |= {
+        name: input_fn(data_dir, split, options=changed)
+        for name, changed in _cumulative(endless, plan).items()
+    }
+    whole = input_fn(data_dir, split, options=endless)
+    first, again = _first_batch(whole), _first_batch(whole)
+    trials = {
+        flag: trial
+        for flag, changed in _trials(endless, plan).items()
+        if _runs(trial := input_fn(data_dir, split, options=changed))
+    }
+    rates = _rates([*stages.values(), whole, *trials.values()], seconds, plan.examples)
+    own, rate, *tried = rates[: len(stages)], *rates[len(stages) :]
+    added = _added(dict(zip(stages, own, strict=True)))
+    return Report(
+        batch_size=plan.options.batch_size,
+        rate=rate,
+        stages=added,
+        first_batch=first,
+        next_first_batch=again,
+        trials=dict(zip(trials, tried, strict=True)),
+        hints=_hints(plan, added),
+    )
+
+
+def _raw(data_dir: str, plan: InputPlan) -> tf.data.Dataset:
+    paths = tf.data.Dataset.from_tensor_slices(list(shard_paths(data_dir, plan.shards)))
+    return paths.repeat().interleave(
+        lambda path: tf.data.TFRecordDataset(path, plan.compression),
+        cycle_length=plan.readers,
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+
+
+def _parsed(raw: tf.data.Dataset, plan: InputPlan) -> tf.data.Dataset:
+    names, sizes = ["pixels", "planes", "key_hash"], {"classes": plan.class_count}
+    return raw.batch(_SMALL_BATCH).map(
+        lambda records: example_parser.parse(records, names, sizes=sizes)["pixels"],
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+
+
+def _cumulative(options: InputOptions, plan: InputPlan) -> dict[str, InputOptions]:
+    """Options with ever more switched on, all but the last in small batches."""
+    small = dataclasses.replace(
+        options,
+        cache="none",
+        with_info=False,
+        batch_size=min(_SMALL_BATCH, options.batch_size),
+    )
+    found = {PIXELS: dataclasses.replace(small, augment=None)}
+    wanted = plan.augmentation
+    for group, names in _GROUPS.items():
+        if used := [name for name in names if wanted.may(name)]:
+            title = group if used == [group] else f"{group}: {', '.join(used)}"
+            later = [n for g in list(_GROUPS)[_place(group) + 1 :] for n in _GROUPS[g]]
+            found[title] = dataclasses.replace(small, augment=_without(wanted, later))
+    last = dataclasses.replace(options, cache="none")
+    return {**found, f"batches of {options.batch_size}, hand-over": last}
+
+
+def _place(group: str) -> int:
+    return list(_GROUPS).index(group)
+
+
+def _without(options: AugmentOptions, names: Iterable[str]) -> AugmentOptions:
+    return dataclasses.replace(options, **dict.fromkeys(names, 0.0))  # type: ignore[arg-type]
+
+
+def _trials(options: InputOptions, plan: InputPlan) -> dict[str, InputOptions]:
+    """Options with one flag changed, to what might be faster."""
+    found = {}
+    if not options.jit_compile:
+        found["jit_compile=True"] = dataclasses.replace(options, jit_compile=True)
+    for cache in ("memory", "none"):
+        if cache != options.cache:
+            found[f"cache={cache}"] = dataclasses.replace(options, cache=cache)
+    faster = {"mask_interpolation": "nearest", "image_interpolation": "linear"}
+    for name, value in faster.items():
+        if plan.augmentation.moves and getattr(plan.augmentation, name) != value:
+            changed = dataclasses.replace(plan.augmentation, **{name: value})  # type: ignore[arg-type]
+            found[f"augment=...,{name}={value}"] = dataclasses.replace(
+                options, augment=changed
+            )
+    return found
+
+
+def _runs(dataset: tf.data.Dataset) -> bool:
+    """Whether it gives a batch: XLA cannot compile everywhere."""
+    try:
+        next(iter(dataset))
+    except tf.errors.OpError:
+        return False
+    return True
+
+
+def _first_batch(dataset: tf.data.Dataset) -> float:
+    start = time.perf_counter()
+    next(iter(dataset))
+    return time.perf_counter() - start
+
+
+def _rates(
+    datasets: Sequence[tf.data.Dataset], seconds: float, examples: int
+) -> list[float]:
+    """Images a second of each, in turn, so that a slow moment does not hit one only."""
+    each = seconds / len(datasets) / _ROUNDS
+    iterators = [iter(dataset) for dataset in datasets]
+    for batches in iterators:  # The first pass: a cache is filled then.
+        _count(batches, each / 4, at_least=min(examples, _FIRST_PASS))
+    found: list[list[float]] = [[] for _ in datasets]
+    for _ in range(_ROUNDS):
+        for rates, batches in zip(found, iterators, strict=True):
+            _count(batches, each / 4)  # What it had ready while others ran.
+            images, taken = _count(batches, each * 3 / 4)
+            rates.append(images / taken)
+    return [statistics.median(rates) for rates in found]
+
+
+def _count(
+    batches: Iterable, seconds: float, *, at_least: int = 1
+) -> tuple[int, float]:
+    """Images that came and the seconds they took."""
+    images, start = 0, time.perf_counter()
+    for element in batches:
+        images += tf.nest.flatten(element)[0].shape[0]
+        taken = time.perf_counter() - start
+        if taken >= seconds and images >= at_least:
+            return images, taken
+    raise ValueError("the data set ended though it is endless")
+
+
+def _added(rates: Mapping[str, float]) -> dict[str, float]:
+    """Milliseconds that each stage adds; noise never makes it less than nothing."""
+    found, before = {}, 0.0
+    for name, rate in rates.items():
+        now = max(1000 / rate, before)
+        found[name], before = now - before, now
+    return found
+
+
+def _hints(plan: InputPlan, stages: Mapping[str, float]) -> list[str]:
+    hints, total = [], sum(stages.values())
+    if stages[RAW] > _MUCH * total:
+        if plan.compression:
+            hints.append(
+                "convert with --compression=none: inflating is part of reading"
+            )
+        if plan.training and plan.readers < 16:
+            hints.append(
+                f"convert with --num_shards=16 or more: {plan.readers} are read at once"
+            )
+    if stages[PIXELS] > _MUCH * total and plan.options.image_size is None:
+        rows, columns = plan.size
+        hints.append(
+            f"--image_size: of {rows} x {columns} pixels a window of half the rows and "
+            "columns costs a quarter, if what matters lies in the middle"
+        )
+    if plan.training and plan.shuffle_buffer < plan.examples:
+        memory = plan.options.shuffle_memory_mb * plan.examples / plan.shuffle_buffer
+        hints.append(
+            f"--shuffle_memory_mb={memory:.0f} mixes the whole split; now "
+            f"{plan.shuffle_buffer} of {plan.examples} examples are mixed"
+        )
+    return hints
+
+
+def _summary(report: Report) -> list[str]:
+    step = 1000 * report.batch_size / report.rate
+    compiling = max(report.first_batch - report.next_first_batch, 0)
+    return [
+        f"{report.rate:,.0f} images/s: a batch of {report.batch_size} every "
+        f"{step:.1f} ms. A training step that takes longer than that never waits.",
+        f"First batch after {report.first_batch:.1f} s: {compiling:.1f} s building and "
+        f"compiling, once; {report.next_first_batch:.1f} s filling the shuffle buffer "
+        "and the first batch.",
+    ]
+
+
+def _stage_table(report: Report) -> list[str]:
+    width = max(map(len, report.stages))
+    lines = [f"{'stage, every record read anew':{width}}   ms/image   share"]
+    for name, cost in report.stages.items():
+        share = cost / report.uncached
+        lines.append(f"{name:{width}} {cost:10.3f} {share:7.0%}")
+    rate = 1000 / report.uncached
+    lines.append(
+        f"{'sum':{width}} {report.uncached:10.3f}         {rate:,.0f} images/s"
+    )
+    return lines
+
+
+def _advice(report: Report) -> list[str]:
+    lines = [
+        f"--{flag}: {rate:,.0f} images/s, {rate / report.rate:.1f} times as fast"
+        for flag, rate in report.trials.items()
+        if rate > _WORTH_SAYING * report.rate
+    ]
+    tried = ", ".join(f"{flag} {rate:,.0f}" for flag, rate in report.trials.items())
+    lines = [*lines, *report.hints] or ["nothing that was tried: the options are right"]
+    return ["What would help:", *lines, f"Tried, images/s: {tried}."]
