@@ -18,7 +18,7 @@ from tfdicom.input_pipeline import input_fn
 from tfdicom.input_plan import InputPlan, plan_reading, shard_paths
 from tfdicom.manifest import load_manifest
 
-RAW, PARSE, PIXELS = "raw read", "parse", "grey values and masks"
+RAW, PARSE, PIXELS, INFO = "raw read", "parse", "grey values and masks", "info"
 _GROUPS: Mapping[str, Sequence[str]] = {
     "moves": [name for name in augment_options.MOVES if name != "elastic"],
     "elastic": ["elastic"],
@@ -27,7 +27,7 @@ _GROUPS: Mapping[str, Sequence[str]] = {
     "pointwise": augment_options.POINTWISE,
 }
 _ROUNDS = 3
-_SMALL_BATCH = 8
+_LARGE_BATCH = 32
 _FIRST_PASS = 4096  # examples; of a larger split only so many
 _WORTH_SAYING = 1.1  # times as fast
 _MUCH = 0.3  # share of the time
@@ -88,7 +88,8 @@ def diagnose(
     endless = dataclasses.replace(options, num_epochs=0)
     plan = plan_reading(load_manifest(os.fspath(data_dir)), split, options)
     raw = _raw(os.fspath(data_dir), plan)
-    stages = {RAW: raw.batch(_SMALL_BATCH), PARSE: _parsed(raw, plan)}
+    raw = raw.batch(options.batch_size)
+    stages = {RAW: raw, PARSE: _parsed(raw, plan)}
     stages |= {
         name: input_fn(data_dir, split, options=changed)
         for name, changed in _cumulative(endless, plan).items()
@@ -125,29 +126,24 @@ def _raw(data_dir: str, plan: InputPlan) -> tf.data.Dataset:
 
 def _parsed(raw: tf.data.Dataset, plan: InputPlan) -> tf.data.Dataset:
     names, sizes = ["pixels", "planes", "key_hash"], {"classes": plan.class_count}
-    return raw.batch(_SMALL_BATCH).map(
+    return raw.map(
         lambda records: example_parser.parse(records, names, sizes=sizes)["pixels"],
         num_parallel_calls=tf.data.AUTOTUNE,
     )
 
 
 def _cumulative(options: InputOptions, plan: InputPlan) -> dict[str, InputOptions]:
-    """Options with ever more switched on, all but the last in small batches."""
-    small = dataclasses.replace(
-        options,
-        cache="none",
-        with_info=False,
-        batch_size=min(_SMALL_BATCH, options.batch_size),
-    )
-    found = {PIXELS: dataclasses.replace(small, augment=None)}
+    """Options with ever more switched on, every record read anew."""
+    anew = dataclasses.replace(options, cache="none")
+    bare = dataclasses.replace(anew, with_info=False)
+    found = {PIXELS: dataclasses.replace(bare, augment=None)}
     wanted = plan.augmentation
     for group, names in _GROUPS.items():
         if used := [name for name in names if wanted.may(name)]:
             title = group if used == [group] else f"{group}: {', '.join(used)}"
             later = [n for g in list(_GROUPS)[_place(group) + 1 :] for n in _GROUPS[g]]
-            found[title] = dataclasses.replace(small, augment=_without(wanted, later))
-    last = dataclasses.replace(options, cache="none")
-    return {**found, f"batches of {options.batch_size}, hand-over": last}
+            found[title] = dataclasses.replace(bare, augment=_without(wanted, later))
+    return {**found, INFO: anew} if options.with_info else found
 
 
 def _place(group: str) -> int:
@@ -163,6 +159,9 @@ def _trials(options: InputOptions, plan: InputPlan) -> dict[str, InputOptions]:
     found = {}
     if not options.jit_compile:
         found["jit_compile=True"] = dataclasses.replace(options, jit_compile=True)
+    if options.batch_size < _LARGE_BATCH:
+        larger = dataclasses.replace(options, batch_size=_LARGE_BATCH)
+        found[f"batch_size={_LARGE_BATCH}"] = larger
     for cache in ("memory", "none"):
         if cache != options.cache:
             found[f"cache={cache}"] = dataclasses.replace(options, cache=cache)

@@ -64,7 +64,7 @@ class InputOptions:
     )
     augment: str | AugmentOptions | None = options.option(
         None,
-        "Random changes in training: none, light, standard, changes as "
+        "Random changes in training: none, light, standard, heavy, mr, ct, changes as "
         "'rotation=15,shift=0.1,flip_left_right=0.5', or a preset with changes to it, "
         "as 'light,contrast=0.3'. Presets never flip.",
     )
