@@ -40,6 +40,7 @@ def report(dataset):
         return doctor.diagnose(dataset, options=options, seconds=0.3)
 
 
+@pytest.mark.slow
 def test_every_stage_is_named(report):
     assert list(report.stages) == [
         "raw read",
@@ -73,6 +74,7 @@ def test_stages_switch_on_one_group_after_the_other(dataset):
     assert {changed.cache for changed in stages.values()} == {"none"}
 
 
+@pytest.mark.slow
 def test_stages_add_up(report):
     costs = list(report.stages.values())
     assert min(costs) >= 0
@@ -80,6 +82,7 @@ def test_stages_add_up(report):
     assert report.uncached == pytest.approx(sum(costs))
 
 
+@pytest.mark.slow
 def test_the_text_says_what_was_tried(report):
     text = str(report)
     assert re.search(r"[\d,]+ images/s: a batch of 5 every [\d.]+ ms", text)
