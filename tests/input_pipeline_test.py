@@ -181,6 +181,7 @@ def test_several_epochs_in_one_pass_are_the_single_ones(dataset):
         np.testing.assert_allclose(images, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["none", "memory", "auto", "disk"])
 @pytest.mark.parametrize("memory", [1024, 1])
 def test_a_cache_changes_nothing(dataset, cache, memory, tmp_path):
@@ -198,6 +199,7 @@ def test_a_cache_changes_nothing(dataset, cache, memory, tmp_path):
         np.testing.assert_array_equal(masks, expected[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["none", "auto"])
 @pytest.mark.parametrize("num_epochs", [1, 3, None])
 def test_start_step_goes_on_as_if_it_had_been_read(dataset, cache, num_epochs):
