@@ -195,15 +195,17 @@ def _rates(
 ) -> list[float]:
     """Images a second of each, in turn, so that a slow moment does not hit one only."""
     each = seconds / len(datasets) / _ROUNDS
-    iterators = [iter(dataset) for dataset in datasets]
-    for batches in iterators:  # The first pass: a cache is filled then.
-        _count(batches, each / 4, at_least=min(examples, _FIRST_PASS))
     found: list[list[float]] = [[] for _ in datasets]
     for _ in range(_ROUNDS):
-        for rates, batches in zip(found, iterators, strict=True):
-            _count(batches, each / 4)  # What it had ready while others ran.
+        for rates, dataset in zip(found, datasets, strict=True):
+            # A new iterator each time: one that waits goes on filling its buffers
+            # while another is measured.
+            batches = iter(dataset)
+            # Not the first pass, in which a cache is filled.
+            _count(batches, each / 4, at_least=min(examples, _FIRST_PASS))
             images, taken = _count(batches, each * 3 / 4)
             rates.append(images / taken)
+            del batches
     return [statistics.median(rates) for rates in found]
 
 
