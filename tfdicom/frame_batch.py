@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfdicom import example_parser, pixel_work, preprocess
 from tfdicom.input_options import DROP, IGNORE, WEIGHT
 from tfdicom.input_plan import InputPlan
+from tfdicom.kernel import as_written
 
 _INFO = ("key", "patient", "series", "slice_index", "phase_index", "pixel_spacing")
 
@@ -34,6 +35,7 @@ def _fields(plan: InputPlan) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+@as_written
 def is_annotated(records: tf.Tensor, plan: InputPlan) -> tf.Tensor:
     """Whether all classes asked for were annotated on each serialized record."""
     sizes = {"classes": plan.class_count}
@@ -42,6 +44,7 @@ def is_annotated(records: tf.Tensor, plan: InputPlan) -> tf.Tensor:
     return tf.reduce_all(tf.equal(chosen, 1), axis=-1)
 
 
+@as_written
 def parse_batch(records: tf.Tensor, plan: InputPlan) -> Tensors:
     """Parses records ``[n]`` of one shape and dtype into tensors ``[n, ...]``."""
     tensors = _parse(records, plan)
@@ -53,6 +56,7 @@ def parse_batch(records: tf.Tensor, plan: InputPlan) -> Tensors:
     return _with_planes(tensors, plan, rows, columns)
 
 
+@as_written
 def parse_one(record: tf.Tensor, plan: InputPlan) -> Tensors:
     """Parses one record where shapes or dtypes differ, padded to the largest size.
 
@@ -75,6 +79,7 @@ def parse_one(record: tf.Tensor, plan: InputPlan) -> Tensors:
     return tensors
 
 
+@as_written
 def filled(tensors: Tensors, epoch: tf.Tensor, size: int) -> tuple[Tensors, tf.Tensor]:
     """A batch of ``size``, the last example repeated; the epochs ``[n]`` stay."""
     count = tf.shape(epoch)[0]
@@ -116,6 +121,7 @@ def _with_planes(
     return {**tensors, "planes": planes}
 
 
+@as_written
 def finish(tensors: Tensors, epoch: tf.Tensor, plan: InputPlan) -> Any:
     """Finishes a batch.
 

@@ -14,7 +14,7 @@ from tfdicom import frame_batch
 from tfdicom.augment.presets import NONE, PRESETS
 from tfdicom.input_options import AUTO, MEMORY, NO_CACHE, InputOptions
 from tfdicom.input_plan import InputPlan, plan_reading, shard_paths
-from tfdicom.kernel import keep_freed_memory
+from tfdicom.kernel import as_written, keep_freed_memory
 from tfdicom.manifest import load_manifest
 from tfdicom.options import accepts_options
 
@@ -157,6 +157,7 @@ def _from_memory(
     )
 
 
+@as_written
 def _places(plan: InputPlan, epoch: tf.Tensor) -> tf.data.Dataset:
     """Places of the examples of one epoch in the manifest's order, and the epoch."""
     order = tf.range(plan.examples, dtype=tf.int64)
@@ -204,6 +205,7 @@ def _cached(
     return lambda seed: records
 
 
+@as_written
 def _epoch_records(
     plan: InputPlan,
     read_records: Callable[[tf.Tensor], tf.data.Dataset],
@@ -263,6 +265,7 @@ def _seed(plan: InputPlan, epoch: tf.Tensor | int) -> tf.Tensor:
     return tf.stack([tf.constant(plan.options.seed, tf.int64), epoch])
 
 
+@as_written
 def _read_shards(
     plan: InputPlan, paths: Sequence[str], seed: tf.Tensor
 ) -> tf.data.Dataset:

@@ -9,6 +9,10 @@ from typing import Any
 
 import tensorflow as tf
 
+#: For functions that ``Dataset.map`` traces: AutoGraph would read and rewrite each
+#: callee, which takes most of the time to the first batch and changes nothing.
+as_written = tf.autograph.experimental.do_not_convert
+
 
 @functools.lru_cache(maxsize=1)
 def keep_freed_memory() -> None:
@@ -39,4 +43,9 @@ def kernel(function: Callable, *, jit_compile: bool, **fixed: Any) -> Callable:
       **fixed: What is known when the graph is built.
     """
     # A closure, as keywords of a partial would count as arguments to be traced.
-    return tf.function(lambda *args: function(*args, **fixed), jit_compile=jit_compile)
+    # Nothing here is written in Python's if or while, and AutoGraph reads every callee.
+    return tf.function(
+        lambda *args: function(*args, **fixed),
+        jit_compile=jit_compile,
+        autograph=False,
+    )
