@@ -18,7 +18,14 @@ import numpy as np
 import tensorflow as tf
 
 import tfdicom
-from tfdicom import dataset_reading, deidentify, example_schema, files, manifest
+from tfdicom import (
+    dataset_index,
+    dataset_reading,
+    deidentify,
+    example_schema,
+    files,
+    manifest,
+)
 from tfdicom.example_schema import FrameExample
 from tfdicom.tfrecord_file import TFRecordWriter
 
@@ -50,16 +57,19 @@ def write(
         )
         real = list(dataset_reading.read_examples(converted))
         found = manifest.load_manifest(converted)
-    infos = []
+    infos, index = [], []
     for shard in range(shards):
         numbers = range(shard, examples, shards)
         varied = [_varied(real[n % len(real)], n, size) for n in numbers]
         name = f"train-{shard:05d}-of-{shards:05d}.tfrecord"
-        infos.append(_write_compact(folder / COMPACT / name, varied))
+        info, entries = _write_compact(folder / COMPACT / name, varied)
+        infos.append(info)
+        index += entries
         if by_hand:
             _write_by_hand(folder, name, varied)
         if by_hand and shard == 0:
             _write_arrays(folder / ARRAYS, varied)
+    dataset_index.write_index(folder / COMPACT, index)
     _write_manifest(folder / COMPACT, found, infos, size)
 
 
@@ -89,16 +99,21 @@ def _varied(example: FrameExample, number: int, size: int) -> FrameExample:
 
 def _write_compact(
     path: pathlib.Path, examples: Sequence[FrameExample]
-) -> manifest.ShardInfo:
+) -> tuple[manifest.ShardInfo, list[dataset_index.IndexEntry]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     records = [example_schema.encode(example) for example in examples]
     with path.open("wb") as file:
         writer = TFRecordWriter(file)
-        for record in records:
-            writer.write(record)
+        offsets = [writer.write(record) for record in records]
         writer.finish()
+    entries = [
+        dataset_index.entry_of(
+            example, shard=path.name, offset=offset, length=len(record)
+        )
+        for example, offset, record in zip(examples, offsets, records, strict=True)
+    ]
     pattern = "".join(map(str, examples[0].annotated))
-    return manifest.ShardInfo(
+    info = manifest.ShardInfo(
         file=path.name,
         examples=len(records),
         size=path.stat().st_size,
@@ -106,6 +121,7 @@ def _write_compact(
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         annotated={pattern: len(records)},
     )
+    return info, entries
 
 
 def _write_manifest(

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from tests import real_data, source_folders
 from tests.source_folders import convert, example_of, examples
 from tfdicom import (
+    dataset_index,
     conversion,
     dataset_reading,
     manifest,
@@ -272,13 +273,16 @@ def test_sunnybrook_checksums_and_index(sunnybrook_dataset):
         content = (sunnybrook_dataset / file).read_bytes()
         assert hashlib.sha256(content).hexdigest() == info.sha256
         assert len(content) == info.size
-    entries = list(manifest.read_index(sunnybrook_dataset))
+    entries = list(dataset_index.read_index(sunnybrook_dataset))
     assert len(entries) == 56
     for entry in entries:
         path = sunnybrook_dataset / entry.shard
         data = tfrecord_file.read_record_at(path, entry.offset)
-        assert dataset_reading.example_schema.decode(data).key == entry.key
-        assert len(data) == entry.length
+        example = dataset_reading.example_schema.decode(data)
+        assert example.key == entry.key and len(data) == entry.length
+        assert entry.annotated == "".join(map(str, example.annotated))
+        shown = "".join(str(int(mask.any())) for mask in example.masks)
+        assert entry.present == shown
     assert set(read_files(sunnybrook_dataset)) == {
         *infos,
         "dataset.json",

@@ -51,6 +51,12 @@ def test_identifiers_by_a_key_of_ones_own(source, tmp_path):
     source_folders.convert(source.root, tmp_path / "out", id_key_file=key)
     options = manifest.load_manifest(tmp_path / "out").options
     assert options["identifiers"] == "keyed"
+    again = {"overwrite": True, "id_key_file": key}
+    source_folders.convert(source.root, tmp_path / "out", **again)
+    assert manifest.load_manifest(tmp_path / "out").options == options
+    source_folders.convert(source.root, tmp_path / "public")
+    public = manifest.load_manifest(tmp_path / "public").options
+    assert public["identity_key"] != options["identity_key"]
 
 
 @pytest.mark.parametrize(

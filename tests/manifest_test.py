@@ -203,39 +203,6 @@ def test_annotated_examples_are_counted(wanted):
     assert split.count_annotated(wanted) == 2 * expected
 
 
-ENTRIES = [
-    manifest.IndexEntry("ff" * 16, "train-00000-of-00001.tfrecord", 0, 131_072),
-    manifest.IndexEntry("00" * 16, "test-00000-of-00001.tfrecord", 2**40, 1),
-]
-
-
-def test_index_comes_back_in_its_order(tmp_path):
-    manifest.write_index(tmp_path, iter(ENTRIES))
-    assert list(manifest.read_index(tmp_path)) == ENTRIES
-    assert list(manifest.read_index(str(tmp_path))) == ENTRIES
-    lines = (tmp_path / manifest.INDEX).read_bytes().split(b"\n")
-    assert lines[0] == b"key\tshard\toffset\tlength"
-    assert len(lines) == len(ENTRIES) + 2 and not lines[-1]
-
-
-def test_index_may_be_empty(tmp_path):
-    manifest.write_index(tmp_path, [])
-    assert list(manifest.read_index(tmp_path)) == []
-    (tmp_path / manifest.INDEX).write_bytes(b"")
-    assert list(manifest.read_index(tmp_path)) == []
-
-
-@pytest.mark.parametrize("line", ["a\tb\t1", "a\tb\tone\t2", "a\tb\t1\t2\t3", ""])
-def test_damaged_index_names_the_line(tmp_path, line):
-    manifest.write_index(tmp_path, ENTRIES)
-    with (tmp_path / manifest.INDEX).open("a") as file:
-        file.write(line + "\n")
-    entries = manifest.read_index(tmp_path)
-    assert [next(entries), next(entries)] == ENTRIES
-    with pytest.raises(ValueError, match=r"dataset\.index, line 4 cannot be read"):
-        next(entries)
-
-
 LEDGER = {
     "converted": (
         manifest.LedgerEntry("c1", "image", manifest.CONVERTED, key="k", split="test"),

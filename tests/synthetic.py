@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfdicom import example_schema, intensity_statistics, manifest, tfrecord_file
+from tfdicom import (
+    dataset_index,
+    example_schema,
+    intensity_statistics,
+    manifest,
+    tfrecord_file,
+)
 from tfdicom.intensity_statistics import ValueCounts
 
 CLASSES = ("inner", "outer")
@@ -108,6 +114,7 @@ def series_figures(figures: tuple[float, ...] | None) -> tuple[float, ...] | Non
     return figures and (figures[0] + 3, figures[1] * 2, *figures[2:])
 
 
+_EMPTY = {"buckets": {}, "ledger": {}, "options": {}, "versions": {}}
 Patients = Mapping[str, Sequence[Frame]]
 
 
@@ -118,14 +125,16 @@ def write_dataset(
     shards: int = 2,
     compression: str = "none",
     classes: Sequence[str] = CLASSES,
+    first_number: int = 0,
+    **fields: object,
 ) -> dict[str, list[example_schema.FrameExample]]:
     """Writes a data set and returns the examples of each split in its order.
 
     Patients go to the shards of their split in turn; a split without patients has no
-    shard.
+    shard. ``fields`` are further ones of the manifest.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    written, infos, number = {}, {}, 0
+    written, infos, index, number = {}, {}, [], first_number
     for split, patients in splits.items():
         examples: list[list[example_schema.FrameExample]] = [[] for _ in range(shards)]
         for place, (patient, frames) in enumerate(patients.items()):
@@ -134,56 +143,78 @@ def write_dataset(
                     make_example(frame, number, patient=patient, classes=classes)
                 )
                 number += 1
-        infos[split] = _write_split(folder, split, examples, compression, classes)
+        infos[split], entries = _write_split(
+            folder, split, examples, compression, classes
+        )
+        index += entries
         written[split] = [one for shard in examples for one in shard]
+    table = {p: split for split, patients in splits.items() for p in patients}
     whole = manifest.Manifest(
         classes=tuple(manifest.ClassInfo(name, name) for name in classes),
         splits=infos,
-        split_table={p: split for split, patients in splits.items() for p in patients},
-        salt="salt",
-        buckets={},
-        ledger={},
-        options={},
         compression=compression,
-        versions={},
+        **{"split_table": table, "salt": "salt", **_EMPTY, **fields},
     )
+    dataset_index.write_index(folder, index)
     (folder / manifest.MANIFEST).write_text(whole.to_json())
     return written
 
 
-def _write_split(folder, split, shards, compression, classes) -> manifest.SplitInfo:
-    infos = []
+def _write_split(
+    folder, split, shards, compression, classes
+) -> tuple[manifest.SplitInfo, list[dataset_index.IndexEntry]]:
+    infos, entries = [], []
     for index, examples in enumerate(shards):
         name = f"{split}-{index:05d}-of-{len(shards):05d}.tfrecord"
-        infos.append(_write_shard(folder / name, examples, compression))
+        info, more = _write_shard(folder / name, examples, compression)
+        infos.append(info)
+        entries += more
     examples = [one for shard in shards for one in shard]
     kinds: dict[tuple, int] = {}
     for one in examples:
         kind = (tuple(one.shape), one.dtype, one.modality, one.units)
         kinds[kind] = kinds.get(kind, 0) + 1
-    return manifest.SplitInfo(
+    spacings = [value for one in examples for value in one.pixel_spacing or ()]
+    split = manifest.SplitInfo(
         examples=len(examples),
         patients=tuple(dict.fromkeys(one.patient for one in examples)),
         shards=tuple(infos),
         frames=tuple(manifest.FrameKind(*kind, n) for kind, n in kinds.items()),
-        classes={name: manifest.ClassFrequency(0, 0, 0) for name in classes},
+        classes={
+            name: _frequency(examples, place) for place, name in enumerate(classes)
+        },
         intensities={
             "all": _intensities(examples, foreground=False),
             "foreground": _intensities(examples, foreground=True),
         },
-        pixel_spacing=None,
+        pixel_spacing=(min(spacings), max(spacings)) if spacings else None,
+    )
+    return split, entries
+
+
+def _frequency(examples, place: int) -> manifest.ClassFrequency:
+    counts = [one.pixel_count[place] for one in examples]
+    return manifest.ClassFrequency(
+        annotated=sum(one.annotated[place] for one in examples),
+        positive=sum(count > 0 for count in counts),
+        pixels=sum(counts),
     )
 
 
-def _write_shard(path, examples, compression) -> manifest.ShardInfo:
+def _write_shard(
+    path, examples, compression
+) -> tuple[manifest.ShardInfo, list[dataset_index.IndexEntry]]:
     records = [example_schema.encode(one) for one in examples]
     with path.open("wb") as file:
         writer = tfrecord_file.TFRecordWriter(file, compression=compression)
-        for record in records:
-            writer.write(record)
+        offsets = [writer.write(record) for record in records]
         writer.finish()
-    patterns = ["".join(map(str, one.annotated)) for one in examples]
-    return manifest.ShardInfo(
+    entries = [
+        dataset_index.entry_of(one, shard=path.name, offset=offset, length=len(record))
+        for one, offset, record in zip(examples, offsets, records, strict=True)
+    ]
+    patterns = [entry.annotated for entry in entries]
+    info = manifest.ShardInfo(
         file=path.name,
         examples=len(examples),
         size=path.stat().st_size,
@@ -191,6 +222,7 @@ def _write_shard(path, examples, compression) -> manifest.ShardInfo:
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         annotated={pattern: patterns.count(pattern) for pattern in patterns},
     )
+    return info, entries
 
 
 def _intensities(

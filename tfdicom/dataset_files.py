@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pydicom
 
-from tfdicom import files, manifest
+from tfdicom import dataset_index, files
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.deidentify import PUBLIC
 from tfdicom.examples import AnnotationRules
@@ -42,7 +42,7 @@ def write_dataset_files(
     layout: str,
 ) -> Manifest:
     """Writes ``dataset.index``, ``ledger.jsonl`` and, last, ``dataset.json``."""
-    manifest.write_index(output, (entry for one in results for entry in one.index))
+    dataset_index.write_index(output, (entry for one in results for entry in one.index))
     ledger.write(output / LEDGER)
     content = Manifest(
         classes=tuple(ClassInfo(one.name, one.expression) for one in rules.classes),
@@ -51,7 +51,7 @@ def write_dataset_files(
         salt=options.split_salt,
         buckets=plan.buckets,
         ledger=ledger.counts(),
-        options=_record_options(options, rules, layout),
+        options=_record_options(options, rules, layout, ledger),
         compression=options.compression,
         versions=_versions(options.compression),
     )
@@ -72,7 +72,7 @@ def _versions(compression: str) -> dict[str, str]:
 
 
 def _record_options(
-    options: ConvertOptions, rules: AnnotationRules, layout: str
+    options: ConvertOptions, rules: AnnotationRules, layout: str, ledger: Ledger
 ) -> dict[str, Any]:
     """What shaped the records. No path, and nothing that may name a patient."""
     return {
@@ -82,6 +82,7 @@ def _record_options(
         "covered_fraction": rules.covered_fraction,
         "edge_rule": rules.edge_rule,
         "identifiers": PUBLIC if options.id_key_file == PUBLIC else "keyed",
+        "identity_key": ledger.key_fingerprint,
         "layout": layout,
         "patient_from": options.patient_from.partition(":")[0],
         "split": _split_as_asked(options),

@@ -33,6 +33,11 @@ class Pseudonyms:
         message = "\0".join((kind, *parts)).encode(errors="surrogateescape")
         return hmac.new(self.key, message, hashlib.sha256).hexdigest()[:32]
 
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal keys, so that pseudonyms can be compared; 16 digits."""
+        return self.of("fingerprint of the key")[:16]
+
 
 def key_path(id_key_file: str | None) -> pathlib.Path | None:
     """Where the key lies or will lie; None for the published one."""

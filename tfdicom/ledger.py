@@ -29,6 +29,11 @@ class Ledger:
         self._entries: dict[str, LedgerEntry] = {}
         self._details: dict[str, str] = {}
 
+    @property
+    def key_fingerprint(self) -> str:
+        """Equal for equal keys; tells nothing else about the key."""
+        return self._pseudonyms.fingerprint
+
     def candidate(self, path: str) -> str:
         """The pseudonym of a file."""
         return self._pseudonyms.of("candidate", path)

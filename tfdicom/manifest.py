@@ -1,7 +1,7 @@
-"""What a data set is: ``dataset.json``, ``dataset.index`` and ``ledger.jsonl``.
+"""What a data set is: ``dataset.json`` (the manifest), and ``ledger.jsonl``.
 
-``dataset.json`` (the manifest) is written last; a folder without one holds no data set.
-Nothing in the three files names a person, a host, a time or an absolute path.
+The manifest is written last; a folder without one holds no data set. Nothing in these
+files, nor in ``dataset.index``, names a person, a host, a time or an absolute path.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tfdicom import files
 from tfdicom.example_schema import SCHEMA_VERSION
 from tfdicom.intensity_statistics import IntensityStatistics
 
-MANIFEST, INDEX, LEDGER = "dataset.json", "dataset.index", "ledger.jsonl"
-_INDEX_COLUMNS = ("key", "shard", "offset", "length")
+MANIFEST, LEDGER = "dataset.json", "ledger.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,44 +219,6 @@ def class_indices(manifest: Manifest, names: Sequence[str]) -> list[int]:
     if not names or len(set(names)) < len(names):
         raise ValueError(f"classes={list(names)}: name each class once")
     return [known.index(name) for name in names]
-
-
-@dataclasses.dataclass(frozen=True)
-class IndexEntry:
-    """Where the record of a key lies: file, offset and length before compression."""
-
-    key: str
-    shard: str
-    offset: int
-    length: int
-
-
-def write_index(folder: pathlib.Path, entries: Iterable[IndexEntry]) -> None:
-    """Writes ``dataset.index``: tab-separated, in the manifest's order."""
-    with files.written_whole(folder / INDEX) as file:
-        file.write(("\t".join(_INDEX_COLUMNS) + "\n").encode())
-        for entry in entries:
-            row = (entry.key, entry.shard, str(entry.offset), str(entry.length))
-            file.write(("\t".join(row) + "\n").encode())
-
-
-def read_index(data_dir: str | pathlib.Path) -> Iterator[IndexEntry]:
-    """The entries of ``dataset.index``, in the manifest's order.
-
-    Raises:
-      ValueError: A line cannot be read; names the file and the line.
-    """
-    path = files.path_of(data_dir) / INDEX
-    with path.open() as file:
-        next(file, None)  # names of the columns
-        for number, line in enumerate(file, 2):
-            try:
-                key, shard, offset, length = line.split("\t")
-                entry = IndexEntry(key, shard, int(offset), int(length))
-            except ValueError as error:
-                where = f"{path}, line {number}"
-                raise ValueError(f"{where} cannot be read: {line!r}") from error
-            yield entry
 
 
 CONVERTED, SKIPPED, LEFT_OUT = "converted", "skipped", "left_out"

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tfdicom import files
-from tfdicom.manifest import INDEX, LEDGER, MANIFEST
+from tfdicom.dataset_index import INDEX
+from tfdicom.manifest import LEDGER, MANIFEST
 
 #: Folder in the output folder that holds a data set while it is being written.
 ASIDE = ".partial-data-set"

@@ -8,11 +8,12 @@ import hashlib
 import pathlib
 from collections.abc import Iterator, Mapping
 
-from tfdicom import example_schema, files, processes
+from tfdicom import dataset_index, example_schema, files, processes
+from tfdicom.dataset_index import IndexEntry
 from tfdicom.example_schema import FrameExample
 from tfdicom.examples import AnnotationRules, FrameOutcome, series_outcomes
 from tfdicom.intensity_statistics import ValueCounts
-from tfdicom.manifest import IndexEntry, ShardInfo
+from tfdicom.manifest import ShardInfo
 from tfdicom.plan import PatientPlan, ShardPlan
 from tfdicom.sources.candidates import LeftFile
 from tfdicom.tfrecord_file import TFRecordWriter
@@ -113,7 +114,11 @@ def write_shard(
                 continue
             data = example_schema.encode(outcome.example)
             offset = writer.write(data)
-            index.append(IndexEntry(outcome.example.key, shard.file, offset, len(data)))
+            index.append(
+                dataset_index.entry_of(
+                    outcome.example, shard=shard.file, offset=offset, length=len(data)
+                )
+            )
             content.add(outcome.example, outcome.intensities)
             converted += _converted(outcome)
             if outcome.pixel_hash:

@@ -2,7 +2,8 @@
 
 Coordinates are (column, row) in pixels, (0, 0) the centre of the first pixel. A matrix
 maps output pixels to source pixels: source = matrix @ (column, row, 1). Angles are
-true in the patient: a rotation turns millimetres, whatever the pixel's sides are.
+true in the patient: a rotation turns millimetres, whatever the pixels' sides are. Where
+the output has a spacing of its own, each of its pixels is a ``step`` of source pixels.
 Everything that moves pixels is composed here and sampled once, in ``sampling``.
 """
 
@@ -131,26 +132,30 @@ def random_centre(
     extent: tf.Tensor,
     size: tuple[int, int],
     points: tf.Tensor,
+    step: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Moves the window: to a random place, or to a random foreground pixel.
 
     Args:
       draws: Of ``random_stream``.
       options: Which probability each has.
-      centre: From ``window_centre``.
+      centre: From ``window_centre``, or ``resampling.middle``.
       extent: As there.
-      size: As there.
+      size: Rows and columns of the output.
       points: int64 ``[batch, classes, points, 2]``: rows and columns of foreground
         pixels, -1 where there are none.
+      step: float32 ``[batch, 2]``: source pixels from one output pixel to the next,
+        along rows and along columns; None for 1.
 
     Returns:
-      float32 ``[batch, 2]``; a window that fits in the source stays inside of it.
+      float32 ``[batch, 2]``; a window that fits in the source stays inside of it, and
+      begins a whole number of source pixels from its edge.
     """
-    width = tf.constant([size], tf.float32)
+    low = _half_window(size, step)
     last = tf.cast(extent, tf.float32) - 1.0
-    low = (width - 1.0) / 2.0
     high = last - low
-    anywhere = low + tf.floor(draws["random_crop_place"] * (high - low + 1.0))
+    places = tf.floor(high - low) + 1.0
+    anywhere = low + tf.floor(draws["random_crop_place"] * places)
     wanted = random_stream.chosen(draws["random_crop"], options.random_crop)
     moved = tf.where(wanted[:, tf.newaxis], anywhere, centre)
     found, point = _foreground_point(draws, points)
@@ -159,6 +164,18 @@ def random_centre(
     inside = tf.floor(tf.clip_by_value(point, low, high) - low) + low
     moved = tf.where(wanted[:, tf.newaxis], inside, moved)
     return tf.where(high > low, moved, centre)
+
+
+def _half_window(size: tuple[int, int], step: tf.Tensor | None) -> tf.Tensor:
+    """From the source's first pixel to the middle of the first window inside of it.
+
+    Inside are the output's pixels, as wide as they are, and with steps under 1 also
+    the centres of its outermost ones, which else would be sampled beyond the source.
+    """
+    size_ = tf.constant([size], tf.float32)
+    if step is None:
+        return (size_ - 1.0) / 2.0
+    return (size_ * step - tf.minimum(step, 1.0)) / 2.0
 
 
 def _foreground_point(
@@ -190,6 +207,7 @@ def source_matrix(
     centre: tf.Tensor,
     size: tuple[int, int],
     spacing: tf.Tensor,
+    step: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """The matrix that moves the content about the middle of the output.
 
@@ -198,9 +216,11 @@ def source_matrix(
       centre: float32 ``[batch, 2]``: row and column of the source that the middle of
         the output shows when nothing moves.
       size: Rows and columns of the output.
-      spacing: float32 ``[batch, 2]``: distance between rows and between columns, mm;
-        only their ratio counts. NaN where the record does not say: pixels are then
-        turned as if they were square.
+      spacing: float32 ``[batch, 2]``: distance between rows and between columns of the
+        source, mm; only their ratio counts. NaN where the record does not say: pixels
+        are then turned as if they were square.
+      step: float32 ``[batch, 2]``: source pixels from one output pixel to the next,
+        along rows and along columns; None for 1, an output of the source's spacing.
 
     Returns:
       float32 ``[batch, 3, 3]``.
@@ -208,8 +228,11 @@ def source_matrix(
     ratio = spacing[:, 0] / spacing[:, 1]
     ratio = tf.where(tf.math.is_finite(ratio) & (ratio > 0), ratio, 1.0)
     (a, b), (c, d) = _linear(move)
-    columns = (a, b * ratio)
-    rows = (c / ratio, d)
+    columns, rows = (a, b * ratio), (c / ratio, d)
+    if step is not None:
+        # Of the output's pixels the source's, then moved as these are.
+        columns = (columns[0] * step[:, 1], columns[1] * step[:, 0])
+        rows = (rows[0] * step[:, 1], rows[1] * step[:, 0])
     x = (size[1] - 1) / 2 + move.shift_columns
     y = (size[0] - 1) / 2 + move.shift_rows
     offset_x = centre[:, 1] - (columns[0] * x + columns[1] * y)

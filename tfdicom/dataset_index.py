@@ -1,0 +1,97 @@
+"""``dataset.index``: where each example lies, and which classes it shows.
+
+Tab-separated, one line for each example, in the manifest's order. From it a reader
+knows every example without reading a record: it can go to any of them, leave out what
+was not annotated, and balance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Iterator
+
+from tfdicom import files
+from tfdicom.example_schema import FrameExample
+
+INDEX = "dataset.index"
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexEntry:
+    """Where the record of a key lies, and what its mask shows.
+
+    Attributes:
+      key: Key of the example.
+      shard: Its file.
+      offset: Of the record in the file, bytes before compression.
+      length: Of the record, bytes.
+      annotated: One character for each class, ``1`` where it was annotated.
+      present: One character for each class, ``1`` where it has a pixel.
+    """
+
+    key: str
+    shard: str
+    offset: int
+    length: int
+    annotated: str
+    present: str
+
+
+_COLUMNS = tuple(field.name for field in dataclasses.fields(IndexEntry))
+
+
+def entry_of(
+    example: FrameExample, *, shard: str, offset: int, length: int
+) -> IndexEntry:
+    """The entry of an example that was written there."""
+    return IndexEntry(
+        key=example.key,
+        shard=shard,
+        offset=offset,
+        length=length,
+        annotated="".join(map(str, example.annotated)),
+        present="".join(str(int(pixels > 0)) for pixels in example.pixel_count),
+    )
+
+
+def write_index(folder: pathlib.Path, entries: Iterable[IndexEntry]) -> None:
+    """Writes ``dataset.index``."""
+    with files.written_whole(folder / INDEX) as file:
+        file.write(("\t".join(_COLUMNS) + "\n").encode())
+        for entry in entries:
+            row = (str(getattr(entry, name)) for name in _COLUMNS)
+            file.write(("\t".join(row) + "\n").encode())
+
+
+def read_index(data_dir: str | pathlib.Path) -> Iterator[IndexEntry]:
+    """The entries of ``dataset.index``, in the manifest's order.
+
+    Raises:
+      FileNotFoundError: There is none.
+      ValueError: It has other columns, or a line cannot be read; names the file and
+        the line.
+    """
+    path = files.path_of(data_dir) / INDEX
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is missing; copy it here with the data set, or convert again"
+        )
+    with path.open() as file:
+        header = next(file, "").rstrip("\n")
+        if tuple(header.split("\t")) != _COLUMNS:
+            raise ValueError(
+                f"{path} has the columns {header!r}, not {' '.join(_COLUMNS)}: another "
+                "version wrote it; convert again"
+            )
+        for number, line in enumerate(file, 2):
+            try:
+                key, shard, offset, length, *patterns = line.rstrip("\n").split("\t")
+                annotated, present = patterns
+                entry = IndexEntry(
+                    key, shard, int(offset), int(length), annotated, present
+                )
+            except ValueError as error:
+                where = f"{path}, line {number}"
+                raise ValueError(f"{where} cannot be read: {line!r}") from error
+            yield entry
