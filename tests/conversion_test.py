@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 from tests import real_data, source_folders
 from tests.source_folders import convert, example_of, examples
 from tfdicom import (
-    dataset_index,
     conversion,
+    dataset_index,
     dataset_reading,
     manifest,
     output_folder,

@@ -135,7 +135,6 @@ def test_says_when_nothing_helps():
     ("fields", "options", "stages", "words"),
     [
         ({"compression": "zlib"}, {}, (1, 0, 0), "--compression=none"),
-        ({"shards": 3}, {}, (1, 0, 0), r"--num_shards=16 or more: 3 are read"),
         ({}, {}, (0, 0, 1), r"--image_size: of 32 x 24 pixels"),
     ],
 )
@@ -149,13 +148,14 @@ def test_hints_follow_the_figures(tmp_path, fields, options, stages, words):
     assert doctor._hints(plan, small) == []
 
 
-def test_hint_about_a_shallow_shuffle(tmp_path):
+def test_hint_about_a_split_that_does_not_fit(tmp_path):
     pixels = np.zeros((512, 512, 1), np.int16)
     frames = synthetic.frames(4, shape=(512, 512, 1), pixels=pixels)
     synthetic.write_dataset(tmp_path, {"train": {"a": frames}})
-    plan = _plan(tmp_path, InputOptions(shuffle_memory_mb=1))
+    plan = _plan(tmp_path, InputOptions(cache_memory_mb=1))
     stages = {doctor.RAW: 0.0, doctor.PARSE: 0.0, doctor.PIXELS: 0.0}
-    assert any("--shuffle_memory_mb=" in hint for hint in doctor._hints(plan, stages))
+    hints = doctor._hints(plan, stages)
+    assert any(re.search(r"--cache_memory_mb=\d keeps", hint) for hint in hints)
 
 
 def _command(*arguments):

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import sys
 
@@ -97,15 +98,13 @@ def test_pixels_come_back(dtype, shape):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize(("rows", "columns"), [(8, 8), (5, 7), (1, 9), (13, 1)])
-@pytest.mark.parametrize("chosen", [(0, 1, 2), (2, 0), (1,)])
-def test_planes_come_back(rows, columns, chosen, jit_compile):
+def test_planes_come_back(rows, columns, jit_compile):
     masks = np.random.default_rng(2).random((4, 3, rows, columns)) < 0.5
     strings = tf.constant([example_schema.pack_planes(mask) for mask in masks])
     planes = example_parser.decode_planes(
         strings,
         count=3,
         size=example_parser.plane_bytes(rows, columns),
-        chosen=chosen,
     )
     unpack = tf.function(
         lambda packed: example_parser.unpack_planes(packed, rows=rows, columns=columns),
@@ -113,15 +112,32 @@ def test_planes_come_back(rows, columns, chosen, jit_compile):
     )
     found = unpack(planes)
     assert found.dtype == tf.uint8
-    expected = masks[:, list(chosen)].transpose(0, 2, 3, 1)
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(found, masks.transpose(0, 2, 3, 1))
 
 
 def test_absent_planes_are_zeros():
     planes = example_parser.decode_planes(
-        tf.constant([b"", b"\x01\x02"]), count=1, size=2, chosen=[0]
+        tf.constant([b"", b"\x01\x02", b"\x01\x02\x03\x04"]), count=2, size=2
     )
-    np.testing.assert_array_equal(planes, [[[0, 0]], [[1, 2]]])
+    expected = [[[0, 0], [0, 0]], [[1, 2], [0, 0]], [[1, 2], [3, 4]]]
+    np.testing.assert_array_equal(planes, expected)
+
+
+def test_an_axis_may_differ_among_the_records():
+    frame = synthetic.Frame()
+    records = [
+        example_schema.encode(synthetic.make_example(one, number, classes=classes))
+        for number, (one, classes) in enumerate(
+            [
+                (frame, synthetic.CLASSES),
+                (dataclasses.replace(frame, annotated="011"), ("a", "b", "c")),
+            ]
+        )
+    ]
+    names = ["annotated", "foreground_points"]
+    found = example_parser.parse(tf.constant(records), names, sizes={"classes": None})
+    np.testing.assert_array_equal(found["annotated"], [[1, 1, 0], [0, 1, 1]])
+    assert found["foreground_points"].shape[1:] == (3, 16, 2)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ from types import SimpleNamespace
 import pytest
 
 from tests import synthetic
+from tfdicom.example_table import shard_paths
 from tfdicom.input_options import InputOptions
-from tfdicom.input_plan import plan_reading, shard_paths
+from tfdicom.input_plan import plan_reading
 from tfdicom.manifest import load_manifest
 
 
@@ -37,7 +38,7 @@ def _plan(folder, split="train", *, params=None, input_context=None, **fields):
         params=params,
         input_context=input_context,
     )
-    shard_paths(folder, plan.shards)
+    shard_paths([folder], plan)
     return plan
 
 
@@ -83,19 +84,26 @@ def test_training_is_for_train_unless_said(folder):
 
 
 def test_splits_are_read_in_the_order_named(folder):
-    files = [shard.file for shard in _plan(folder, "test+train").shards]
+    files = [one.info.file for one in _plan(folder, "test+train").shards]
     assert files == ["test-00000-of-00003.tfrecord"] + [
         f"train-0000{i}-of-00003.tfrecord" for i in range(3)
     ]
 
 
-def test_buffer_is_the_split_or_what_fits(tmp_path):
+def test_caches_what_fits_or_what_it_is_told(tmp_path):
     big = synthetic.frames(6, shape=(512, 512, 1))
     synthetic.write_dataset(tmp_path, {"train": {"a": big}})
-    assert _plan(tmp_path).shuffle_buffer == 6
     # A record has 0.56 MiB.
-    assert _plan(tmp_path, shuffle_memory_mb=2).shuffle_buffer == 3
-    assert _plan(tmp_path, shuffle_memory_mb=1).shuffle_buffer == 1
+    for memory, cache, caches in (
+        (4, "auto", True),
+        (3, "auto", False),
+        (3, "memory", True),
+        (4, "none", False),
+        (4, "folder", False),
+    ):
+        plan = _plan(tmp_path, cache_memory_mb=memory, cache=cache)
+        assert plan.caches == caches
+        assert plan.copies_to == ("folder" if cache == "folder" else None)
 
 
 def _context(count, index, replicas=1):
@@ -112,7 +120,7 @@ def test_pipelines_share_the_shards(folder):
         for index in (0, 1)
     ]
     assert [len(plan.shards) for plan in plans] == [2, 1]
-    first, second = ({shard.file for shard in plan.shards} for plan in plans)
+    first, second = ({one.info.file for one in plan.shards} for plan in plans)
     assert not first & second
     assert sum(plan.examples for plan in plans) == 12
     assert [plan.options.batch_size for plan in plans] == [2, 2]
@@ -176,6 +184,30 @@ def test_differing_sizes_want_an_image_size(tmp_path):
         _plan(tmp_path)
     plan = _plan(tmp_path, image_size="8,8")
     assert (plan.shape, plan.size, plan.uniform) == ((12, 20, 1), (8, 8), False)
+
+
+def test_resampling_is_packed_unless_it_smooths(folder):
+    fields = {"image_size": 8, "augment": "rotation=5"}
+    assert not _plan(folder, image_size=8).warps
+    for target, smooths in ((None, False), ("1.8", False), ("1.8,2", True)):
+        for training in (False, True):
+            plan = _plan(folder, target_spacing=target, training=training, **fields)
+            assert (plan.smooths, plan.packed) == (smooths, not smooths)
+            assert plan.warps == (training or target is not None)
+            assert plan.crops == (not plan.warps)
+
+
+def test_what_is_resampled_is_sampled_as_in_training(folder):
+    ways = {
+        "image_interpolation": "cubic",
+        "mask_interpolation": "nearest",
+        "edge": "reflect",
+    }
+    augment = "rotation=5," + ",".join("=".join(pair) for pair in ways.items())
+    for training in (False, True):
+        found = _plan(folder, augment=augment, training=training).augmentation
+        assert {name: getattr(found, name) for name in ways} == ways
+        assert found.moves == training
 
 
 def test_grey_and_colour_do_not_mix(tmp_path):

@@ -165,5 +165,32 @@ def test_names_the_percentiles_that_are_stored():
         intensity_statistics.percentile_index(3)
 
 
+@pytest.mark.parametrize("chosen", [slice(None), slice(2), slice(3, None)])
+def test_pooled_figures_are_those_of_the_whole(chosen):
+    counts = [ValueCounts.of(s, slope=a, intercept=b) for s, a, b in PARTS[chosen]]
+    counts = [one for one in counts if one.count]
+    expected = functools.reduce(ValueCounts.merge, counts).statistics()
+    got = intensity_statistics.pooled([one.statistics() for one in counts])
+    assert got.count == expected.count
+    assert got.mean == pytest.approx(expected.mean, rel=1e-12)
+    assert got.deviation == pytest.approx(expected.deviation, rel=1e-7)
+    assert (got.minimum, got.maximum) == (expected.minimum, expected.maximum)
+
+
+def test_pooled_percentiles_are_a_mean_by_counts():
+    parts = [_statistics(np.arange(100)), _statistics(np.arange(300) * 3)]
+    got = intensity_statistics.pooled(parts)
+    few, many = (np.array(part.percentiles) for part in parts)
+    assert got.percentiles == pytest.approx((few + 3 * many) / 4, rel=1e-12)
+
+
+def test_pooled_equals_stay_what_they_are():
+    one = _statistics(STORED["int16, CT"])
+    assert intensity_statistics.pooled([one]) == one
+    three = intensity_statistics.pooled([one] * 3)
+    assert three.count == 3 * one.count
+    assert three.to_floats() == pytest.approx(one.to_floats(), rel=1e-12)
+
+
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

@@ -21,15 +21,21 @@ PACKAGE = pathlib.Path(tfdicom.__file__).parent
 READERS = (
     "tfdicom.augment",
     "tfdicom.augment_sheet",
+    "tfdicom.data_service",
     "tfdicom.doctor",
+    "tfdicom.epoch_callback",
+    "tfdicom.epoch_order",
     "tfdicom.example_parser",
     "tfdicom.frame_batch",
     "tfdicom.input_pipeline",
     "tfdicom.kernel",
+    "tfdicom.label_forms",
+    "tfdicom.labelling",
     "tfdicom.losses",
     "tfdicom.numpy_batches",
     "tfdicom.pixel_work",
     "tfdicom.preprocess",
+    "tfdicom.record_reading",
 )
 
 # Imports each module with some packages out of reach, and notes who reaches for them.

@@ -105,6 +105,16 @@ def test_metric_weighs_examples():
     assert float(metric.result()) == pytest.approx(float(alone.result()))
 
 
+def test_metric_weighs_pixels():
+    metric = losses.MaskedDice()
+    weight = np.zeros(TRUTH.shape[:3], np.float32)
+    weight[:, 2:4] = 1
+    metric.update_state(TRUTH, PREDICTED, sample_weight=weight)
+    alone = losses.MaskedDice()
+    alone.update_state(TRUTH[:, 2:4], PREDICTED[:, 2:4])
+    assert float(metric.result()) == pytest.approx(float(alone.result()))
+
+
 def test_metric_counts_beyond_the_integers_of_float32():
     metric = losses.MaskedDice()
     ones = tf.ones([1, 2048, 2048, 1])

@@ -104,5 +104,51 @@ def test_window_is_the_standards(dataset, center, width):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def _write(folder, *, slope=2.0, count=3, split="train", modality="CT"):
+    """A data set, and the modality values of its foreground and of all its pixels."""
+    frames = synthetic.frames(count, modality=modality, slope=slope, intercept=-10.0)
+    written = synthetic.write_dataset(folder, {split: {"a": frames}})[split]
+    values = [one.image * slope - 10.0 for one in written]
+    inside = [v[one.masks.any(axis=0)] for v, one in zip(values, written, strict=True)]
+    return load_manifest(folder), np.concatenate(inside), np.stack(values)
+
+
+def test_several_data_sets_give_their_figures_together(tmp_path):
+    first, one, _ = _write(tmp_path / "a")
+    second, two, _ = _write(tmp_path / "b", slope=0.5, count=9)
+    rule = normalization.rules("auto", [first, second], ["CT"])["CT"]
+    low, high, offset, scale = rule.constants
+    values = np.concatenate([one, two])
+    assert (offset, 1 / scale) == pytest.approx((values.mean(), values.std()))
+    ends = [
+        part.splits["train"].intensities["foreground"].percentiles
+        for part in (first, second)
+    ]
+    for found, place in ((low, 0), (high, -1)):
+        few, many = (part[place] for part in ends)
+        share = one.size / values.size
+        assert found == pytest.approx(share * few + (1 - share) * many)
+    assert f"deviation {values.std():g}" in rule.sentence
+
+
+def test_zscore_dataset_takes_all_pixels_of_several(tmp_path):
+    first, _, one = _write(tmp_path / "a", modality="MR")
+    second, _, two = _write(tmp_path / "b", slope=0.5, count=5, modality="MR")
+    rule = normalization.rules("zscore_dataset", [first, second], ["MR"])["MR"]
+    values = np.concatenate([one.ravel(), two.ravel()])
+    expected = (-math.inf, math.inf, values.mean(), 1 / values.std())
+    assert rule.constants == pytest.approx(expected)
+
+
+def test_each_of_several_needs_its_training_split(tmp_path):
+    first, _, _ = _write(tmp_path / "a")
+    second, _, _ = _write(tmp_path / "b", split="fold0")
+    with pytest.raises(ValueError, match=r"has no train split .it has fold0"):
+        normalization.rules("auto", [first, second], ["CT"])
+    # What is of an image or a series needs none.
+    rules = normalization.rules("auto", [first, second], ["MR", "PT"])
+    assert list(rules) == ["MR", "PT"]
+
+
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

@@ -35,6 +35,7 @@ class Frame:
     pixels: np.ndarray | None = None
     masks: np.ndarray | None = None
     ignore: np.ndarray | None = None
+    covered: np.ndarray | None = None
     series_statistics: bool = True
     slice_index: int | None = 0
 
@@ -106,6 +107,7 @@ def make_example(
         annotated=tuple(int(one) for one in frame.annotated),
         **example_schema.describe_masks(masks),
         ignore=None if ignore is None else example_schema.pack_planes(ignore[None]),
+        covered_fraction=None if frame.covered is None else frame.covered.tobytes(),
     )
 
 

@@ -172,5 +172,67 @@ def test_unknown_compression_is_refused(tmp_path):
         _read(_written(tmp_path, b""), "GZIP")
 
 
+def test_records_of_an_open_file_are_read_in_any_order(tmp_path):
+    path = _written(tmp_path, _bytes("none"))
+    with path.open("rb") as file:
+        for number in (5, 0, 3, 3, 1, 4, 2):
+            found = tfrecord_file.record_at(file, OFFSETS[number], "x")
+            assert found == RECORDS[number]
+        with pytest.raises(ValueError, match=r"^this one: damaged or cut short in its"):
+            tfrecord_file.record_at(file, OFFSETS[2] + 1, "this one")
+        with pytest.raises(ValueError, match=r"^at the end: .* in its header"):
+            tfrecord_file.record_at(file, OFFSETS[-1], "at the end")
+        assert tfrecord_file.record_at(file, OFFSETS[2], "x") == RECORDS[2]
+
+
+@pytest.mark.parametrize("compression", ["zlib", "gzip"])
+@pytest.mark.parametrize("step", [1000, 10**7])
+def test_an_inflater_gives_the_uncompressed_file(compression, step):
+    data, inflate = _bytes(compression), tfrecord_file.inflater(compression)
+    parts = [data[start : start + step] for start in range(0, len(data), step)]
+    assert b"".join(inflate.decompress(part) for part in parts) == _bytes("none")
+    assert inflate.eof
+
+
+def test_an_inflater_of_an_unknown_compression_is_refused():
+    with pytest.raises(
+        ValueError, match="compression='ZLIB': choose one of none, zlib"
+    ):
+        tfrecord_file.inflater("ZLIB")
+
+
+@pytest.mark.parametrize("compression", ["zlib", "gzip"])
+@pytest.mark.parametrize("size", [5_000, 40_000, 400_000])
+def test_of_a_damaged_stream_tensorflow_reads_as_many_records(
+    tmp_path, compression, size
+):
+    random = np.random.default_rng(size)
+    records = [
+        # Half of it cannot be compressed, so that bytes in and out go apart.
+        random.integers(0, 256 if number % 2 else 8, size, np.uint8).tobytes()
+        for number in range(9)
+    ]
+    whole = _bytes(compression, records)
+    places = [*random.integers(0, len(whole), 12), len(whole) - 1, len(whole) - 5]
+    counts = set()
+    for place in places:
+        data = bytearray(whole)
+        data[place] ^= 0x10
+        path = _written(tmp_path, bytes(data))
+        dataset = tf.data.TFRecordDataset(str(path), NAME_IN_TENSORFLOW[compression])
+        theirs = list(dataset.ignore_errors().as_numpy_iterator())
+        ours = []
+        try:
+            for record in tfrecord_file.read_records(path, compression=compression):
+                ours.append(record)
+        except ValueError as error:
+            assert f"record {len(theirs)}: damaged" in str(error)
+        else:  # Some bits of a stream mean nothing.
+            assert ours == records
+        assert ours == theirs == records[: len(ours)]
+        counts.add(len(ours))
+    assert len(counts) > (1 if size > 5_000 else 0)
+
+
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

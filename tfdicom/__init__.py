@@ -14,8 +14,10 @@ from tfdicom.version import VERSION as __version__
 
 _HOME = {
     "ConvertOptions": "convert_options",
+    "EpochCallback": "epoch_callback",
     "InputOptions": "input_options",
     "MaskedDice": "losses",
+    "augment_batch": "augment.batch",
     "convert": "conversion",
     "define_input_flags": "input_options",
     "generate": "numpy_batches",

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
-from tfdicom import example_parser
+from tfdicom import example_parser, example_table
 from tfdicom.augment import augment_options
 from tfdicom.augment.augment_options import AugmentOptions
-from tfdicom.input_options import InputOptions
+from tfdicom.input_options import AUTO, InputOptions
 from tfdicom.input_pipeline import input_fn
-from tfdicom.input_plan import InputPlan, plan_reading, shard_paths
+from tfdicom.input_plan import InputPlan, plan_reading
 from tfdicom.manifest import load_manifest
+from tfdicom.record_reading import RecordReader
 
 RAW, PARSE, PIXELS, INFO = "raw read", "parse", "grey values and masks", "info"
 _GROUPS: Mapping[str, Sequence[str]] = {
@@ -87,8 +88,9 @@ def diagnose(
     """
     endless = dataclasses.replace(options, num_epochs=0)
     plan = plan_reading(load_manifest(os.fspath(data_dir)), split, options)
-    raw = _raw(os.fspath(data_dir), plan)
-    raw = raw.batch(options.batch_size)
+    table = example_table.read_table([os.fspath(data_dir)], plan)
+    raw = RecordReader(table, plan).in_order().map(lambda record, _: record)
+    raw = raw.repeat().batch(options.batch_size)
     stages = {RAW: raw, PARSE: _parsed(raw, plan)}
     stages |= {
         name: input_fn(data_dir, split, options=changed)
@@ -115,17 +117,8 @@ def diagnose(
     )
 
 
-def _raw(data_dir: str, plan: InputPlan) -> tf.data.Dataset:
-    paths = tf.data.Dataset.from_tensor_slices(list(shard_paths(data_dir, plan.shards)))
-    return paths.repeat().interleave(
-        lambda path: tf.data.TFRecordDataset(path, plan.compression),
-        cycle_length=plan.readers,
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
-
-
 def _parsed(raw: tf.data.Dataset, plan: InputPlan) -> tf.data.Dataset:
-    names, sizes = ["pixels", "planes", "key_hash"], {"classes": plan.class_count}
+    names, sizes = ["pixels", "planes", "key_hash"], {"classes": None}
     return raw.map(
         lambda records: example_parser.parse(records, names, sizes=sizes)["pixels"],
         num_parallel_calls=tf.data.AUTOTUNE,
@@ -134,7 +127,10 @@ def _parsed(raw: tf.data.Dataset, plan: InputPlan) -> tf.data.Dataset:
 
 def _cumulative(options: InputOptions, plan: InputPlan) -> dict[str, InputOptions]:
     """Options with ever more switched on, every record read anew."""
-    anew = dataclasses.replace(options, cache="none")
+    # Records of a compressed split cannot be shuffled without a cache.
+    anew = options
+    if not plan.compression:
+        anew = dataclasses.replace(options, cache="none")
     bare = dataclasses.replace(anew, with_info=False)
     found = {PIXELS: dataclasses.replace(bare, augment=None)}
     wanted = plan.augmentation
@@ -163,7 +159,7 @@ def _trials(options: InputOptions, plan: InputPlan) -> dict[str, InputOptions]:
         larger = dataclasses.replace(options, batch_size=_LARGE_BATCH)
         found[f"batch_size={_LARGE_BATCH}"] = larger
     for cache in ("memory", "none"):
-        if cache != options.cache:
+        if cache != options.cache and not (cache == "none" and plan.compression):
             found[f"cache={cache}"] = dataclasses.replace(options, cache=cache)
     faster = {"mask_interpolation": "nearest", "image_interpolation": "linear"}
     for name, value in faster.items():
@@ -238,21 +234,17 @@ def _hints(plan: InputPlan, stages: Mapping[str, float]) -> list[str]:
             hints.append(
                 "convert with --compression=none: inflating is part of reading"
             )
-        if plan.training and plan.readers < 16:
-            hints.append(
-                f"convert with --num_shards=16 or more: {plan.readers} are read at once"
-            )
     if stages[PIXELS] > _MUCH * total and plan.options.image_size is None:
         rows, columns = plan.size
         hints.append(
             f"--image_size: of {rows} x {columns} pixels a window of half the rows and "
             "columns costs a quarter, if what matters lies in the middle"
         )
-    if plan.training and plan.shuffle_buffer < plan.examples:
-        memory = plan.options.shuffle_memory_mb * plan.examples / plan.shuffle_buffer
+    if plan.options.cache == AUTO and not plan.fits:
+        size = sum(shard.info.data_size for shard in plan.shards) / 2**20
         hints.append(
-            f"--shuffle_memory_mb={memory:.0f} mixes the whole split; now "
-            f"{plan.shuffle_buffer} of {plan.examples} examples are mixed"
+            f"--cache_memory_mb={size + 1:.0f} keeps the split in memory; it is larger "
+            f"than {plan.options.cache_memory_mb} MB, and read anew each epoch"
         )
     return hints
 
@@ -264,8 +256,8 @@ def _summary(report: Report) -> list[str]:
         f"{report.rate:,.0f} images/s: a batch of {report.batch_size} every "
         f"{step:.1f} ms. A training step that takes longer than that never waits.",
         f"First batch after {report.first_batch:.1f} s: {compiling:.1f} s building and "
-        f"compiling, once; {report.next_first_batch:.1f} s filling the shuffle buffer "
-        "and the first batch.",
+        f"compiling, once; {report.next_first_batch:.1f} s reading what the cache "
+        "keeps, and the first batch.",
     ]
 
 

@@ -20,28 +20,37 @@ _DTYPES = {FLOAT: tf.float32, INT64: tf.int64, TEXT: tf.string, BYTES: tf.string
 
 
 def parse(
-    serialized: tf.Tensor, names: Sequence[str], *, sizes: Mapping[str, int]
+    serialized: tf.Tensor, names: Sequence[str], *, sizes: Mapping[str, int | None]
 ) -> dict[str, tf.Tensor]:
     """Reads features of one record or of a batch of records.
 
     Args:
       serialized: string, scalar or ``[batch]``.
       names: Fields of ``FrameExample``.
-      sizes: Sizes of the axes that the schema only names, as ``{'classes': 2}``.
+      sizes: Sizes of the axes that the schema only names, as ``{'classes': 2}``; None
+        for one that differs among the records of a batch.
 
     Returns:
       Tensors by name, of the schema's kind and shape; an absent optional feature is
-      NaN, -1 or the empty string.
+      NaN, -1 or the empty string. An axis whose size differs is as long as the longest
+      of the batch, and filled up likewise, but integers with 0.
     """
-    spec = {FEATURES[n].key: _fixed_length(FEATURES[n], sizes) for n in names}
+    spec = {FEATURES[n].key: _specification(FEATURES[n], sizes) for n in names}
     one = serialized.shape.rank == 0
     reader = tf.io.parse_single_example if one else tf.io.parse_example
     found = reader(serialized, spec)
     return {name: found[FEATURES[name].key] for name in names}
 
 
-def _fixed_length(feature: Feature, sizes: Mapping[str, int]) -> tf.io.FixedLenFeature:
-    shape = [sizes[n] if isinstance(n, str) else n for n in feature.shape]
+def _specification(
+    feature: Feature, sizes: Mapping[str, int | None]
+) -> tf.io.FixedLenFeature | tf.io.FixedLenSequenceFeature:
+    sized = [sizes[n] if isinstance(n, str) else n for n in feature.shape]
+    shape = [size for size in sized if size is not None]
+    if len(shape) < len(sized):  # the first axis is the one that may differ
+        return tf.io.FixedLenSequenceFeature(
+            shape, _DTYPES[feature.kind], allow_missing=True
+        )
     default: object = None
     if feature.optional:
         values = [ABSENT[feature.kind]] * math.prod(shape)
@@ -94,25 +103,21 @@ def plane_bytes(rows: int | tf.Tensor, columns: int | tf.Tensor) -> int | tf.Ten
 
 
 def decode_planes(
-    planes: tf.Tensor, *, count: int, size: int | tf.Tensor, chosen: Sequence[int]
+    planes: tf.Tensor, *, count: int, size: int | tf.Tensor
 ) -> tf.Tensor:
-    """Packed planes from bytes, those of some classes only.
+    """Packed planes from bytes.
 
     Args:
-      planes: string, scalar or ``[batch]``; empty stands for planes of zeros.
-      count: Number of planes that each holds.
+      planes: string, scalar or ``[batch]``; planes that are not there are of zeros.
+      count: Number of planes that each holds at most.
       size: ``plane_bytes`` of the frames.
-      chosen: Places of the planes wanted, in the order wanted.
 
     Returns:
-      uint8 ``[..., chosen, size]``.
+      uint8 ``[..., count, size]``.
     """
-    # A fixed length gives zeros for the empty string.
+    # A fixed length gives zeros for what is not there.
     data = tf.io.decode_raw(planes, tf.uint8, fixed_length=count * size)
-    data = tf.reshape(data, tf.concat([tf.shape(planes), [count, size]], axis=0))
-    if list(chosen) == list(range(count)):
-        return data
-    return tf.gather(data, list(chosen), axis=-2)
+    return tf.reshape(data, tf.concat([tf.shape(planes), [count, size]], axis=0))
 
 
 def unpack_bits(

@@ -11,12 +11,22 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdicom import example_parser, pixel_work, preprocess
-from tfdicom.input_options import DROP, IGNORE, WEIGHT
+from tfdicom import example_parser, labelling, pixel_work, preprocess
+from tfdicom.class_layout import ABSENT
+from tfdicom.epoch_order import DATA_SET, EPOCH, OCCURRENCE
+from tfdicom.input_options import DROP, IGNORE, SOFT
 from tfdicom.input_plan import InputPlan
 from tfdicom.kernel import as_written
 
 _INFO = ("key", "patient", "series", "slice_index", "phase_index", "pixel_spacing")
+
+#: What a class that a data set lacks has in place of its values.
+ABSENT_VALUE = {
+    "planes": 0,
+    "covered_fraction": 0,
+    "annotated": 0,
+    "foreground_points": -1,
+}
 
 Tensors = dict[str, tf.Tensor]
 
@@ -24,10 +34,12 @@ Tensors = dict[str, tf.Tensor]
 def _fields(plan: InputPlan) -> list[str]:
     """The features that this plan needs; no other is parsed."""
     options = plan.options
-    names = ["pixels", "planes", *preprocess.FEATURES, *preprocess.features(plan.rules)]
+    names = ["pixels", *preprocess.FEATURES, *preprocess.features(plan.rules)]
+    names += ["covered_fraction"] if options.label_form == SOFT else ["planes"]
     names += [] if plan.uniform else ["shape", "dtype"]
     names += ["key_hash"] if plan.is_random else []
     names += ["pixel_spacing"] if plan.warps else []
+    names += ["key"] if options.spacing is not None else []
     names += ["foreground_points"] if plan.augmentation.foreground_crop else []
     names += [] if options.unannotated == DROP else ["annotated"]
     names += ["ignore"] if options.unannotated == IGNORE else []
@@ -36,54 +48,55 @@ def _fields(plan: InputPlan) -> list[str]:
 
 
 @as_written
-def is_annotated(records: tf.Tensor, plan: InputPlan) -> tf.Tensor:
-    """Whether all classes asked for were annotated on each serialized record."""
-    sizes = {"classes": plan.class_count}
-    found = example_parser.parse(records, ["annotated"], sizes=sizes)["annotated"]
-    chosen = tf.gather(found, plan.class_indices, axis=-1)
-    return tf.reduce_all(tf.equal(chosen, 1), axis=-1)
+def parse_batch(records: tf.Tensor, turns: tf.Tensor, plan: InputPlan) -> Tensors:
+    """Parses records ``[n]`` of one shape and dtype into tensors ``[n, ...]``.
 
-
-@as_written
-def parse_batch(records: tf.Tensor, plan: InputPlan) -> Tensors:
-    """Parses records ``[n]`` of one shape and dtype into tensors ``[n, ...]``."""
+    Args:
+      records: Serialized, string ``[n]``.
+      turns: int64 ``[n, 3]``, of ``epoch_order``; the data sets count here.
+      plan: What to do.
+    """
     tensors = _parse(records, plan)
     (dtype,) = plan.dtypes
     tensors["pixels"] = example_parser.decode_pixels(
         tensors["pixels"], dtype=dtype, shape=plan.shape
     )
     rows, columns, _ = plan.shape
-    return _with_planes(tensors, plan, rows, columns)
+    return _chosen_classes(tensors, turns[:, DATA_SET], plan, rows, columns)
 
 
 @as_written
-def parse_one(record: tf.Tensor, plan: InputPlan) -> Tensors:
+def parse_one(record: tf.Tensor, turn: tf.Tensor, plan: InputPlan) -> Tensors:
     """Parses one record where shapes or dtypes differ, padded to the largest size.
 
     The padding is never looked at: ``extent`` says how far the source reaches.
     """
-    tensors = _parse(record, plan)
-    shape = tf.cast(tensors.pop("shape"), tf.int32)
+    tensors = _parse(record[tf.newaxis], plan)
+    shape = tf.cast(tensors.pop("shape")[0], tf.int32)
     pixels = example_parser.decode_pixels_any(
-        tensors["pixels"], tensors.pop("dtype"), dtypes=plan.dtypes, shape=shape
+        tensors["pixels"][0], tensors.pop("dtype")[0], dtypes=plan.dtypes, shape=shape
     )
-    tensors = _with_planes(tensors, plan, shape[0], shape[1])
-    mask = example_parser.unpack_planes(
-        tensors.pop("planes")[tf.newaxis], rows=shape[0], columns=shape[1]
+    tensors = _chosen_classes(
+        tensors, turn[tf.newaxis, DATA_SET], plan, shape[0], shape[1]
     )
+    if "mask" not in tensors:
+        tensors["mask"] = example_parser.unpack_planes(
+            tensors.pop("planes"), rows=shape[0], columns=shape[1]
+        )
+    tensors = {name: one[0] for name, one in tensors.items()}
     tensors["pixels"], tensors["mask"] = (
         tf.image.pad_to_bounding_box(image, 0, 0, *plan.shape[:2])
-        for image in (pixels, mask[0])
+        for image in (pixels, tensors["mask"])
     )
     tensors["extent"] = shape[:2]
     return tensors
 
 
 @as_written
-def filled(tensors: Tensors, epoch: tf.Tensor, size: int) -> tuple[Tensors, tf.Tensor]:
-    """A batch of ``size``, the last example repeated; the epochs ``[n]`` stay."""
-    count = tf.shape(epoch)[0]
-    return {name: _filled(one, count, size) for name, one in tensors.items()}, epoch
+def filled(tensors: Tensors, turns: tf.Tensor, size: int) -> tuple[Tensors, tf.Tensor]:
+    """A batch of ``size``, the last example repeated; the turns ``[n, 3]`` stay."""
+    count = tf.shape(turns)[0]
+    return {name: _filled(one, count, size) for name, one in tensors.items()}, turns
 
 
 def _filled(tensor: tf.Tensor, count: tf.Tensor, size: int) -> tf.Tensor:
@@ -95,55 +108,103 @@ def _filled(tensor: tf.Tensor, count: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _parse(records: tf.Tensor, plan: InputPlan) -> Tensors:
-    sizes = {"classes": plan.class_count}
-    return example_parser.parse(records, _fields(plan), sizes=sizes)
+    # Where data sets differ, their records have different numbers of classes.
+    count = plan.classes.counts[0] if plan.classes.is_one else None
+    return example_parser.parse(records, _fields(plan), sizes={"classes": count})
 
 
-def _with_planes(
-    tensors: Tensors, plan: InputPlan, rows: int | tf.Tensor, columns: int | tf.Tensor
+def _chosen_classes(
+    tensors: Tensors,
+    data_set: tf.Tensor,
+    plan: InputPlan,
+    rows: int | tf.Tensor,
+    columns: int | tf.Tensor,
 ) -> Tensors:
-    """Decodes the classes' planes; the ignore plane, if needed, comes last."""
+    """Per-class fields of the classes that are read; the planes decoded.
+
+    The ignore plane, if it is needed, becomes the last of the planes. Covered fractions
+    become ``mask``, uint8 ``[n, rows, columns, planes]``, 255 for all.
+    """
     size = example_parser.plane_bytes(rows, columns)
-    planes = example_parser.decode_planes(
-        tensors["planes"],
-        count=plan.class_count,
-        size=size,
-        chosen=plan.class_indices,
+    count = max(plan.classes.counts)
+    found = dict(tensors)
+    for name, one in (("planes", size), ("covered_fraction", rows * columns)):
+        if name in found:
+            found[name] = example_parser.decode_planes(
+                tensors[name], count=count, size=one
+            )
+    for name, absent in ABSENT_VALUE.items():
+        if name in found:
+            found[name] = _of_classes(found[name], data_set, plan, absent)
+    ignore = found.pop("ignore", None)
+    if ignore is not None:
+        ignore = example_parser.decode_planes(ignore, count=1, size=size)
+    if "covered_fraction" in found:
+        covered = found.pop("covered_fraction")
+        found["mask"] = _covered(covered, ignore, rows, columns)
+    elif ignore is not None:
+        found["planes"] = tf.concat([found["planes"], ignore], axis=1)
+    return found
+
+
+def _covered(
+    fractions: tf.Tensor,
+    ignore: tf.Tensor | None,
+    rows: int | tf.Tensor,
+    columns: int | tf.Tensor,
+) -> tf.Tensor:
+    mask = tf.reshape(fractions, [-1, fractions.shape[1], rows, columns])
+    if ignore is not None:
+        bits = example_parser.unpack_bits(ignore, rows=rows, columns=columns)
+        mask = tf.concat([mask, 255 * bits], axis=1)
+    return tf.transpose(mask, [0, 2, 3, 1])
+
+
+def _of_classes(
+    values: tf.Tensor, data_set: tf.Tensor, plan: InputPlan, absent: int
+) -> tf.Tensor:
+    """``[n, classes of the record, ...]`` to ``[n, classes that are read, ...]``."""
+    classes = plan.classes
+    if classes.is_one:
+        chosen = list(classes.indices[0])
+        if chosen == list(range(classes.counts[0])):
+            return values
+        return tf.gather(values, chosen, axis=1)
+    # One more class, that nobody annotated, stands for those that a data set lacks.
+    count = max(classes.counts)
+    missing = count + 1 - tf.shape(values)[1]
+    ends = [[0, 0], [0, missing], *[[0, 0]] * (values.shape.rank - 2)]
+    values = tf.pad(values, ends, constant_values=tf.cast(absent, values.dtype))
+    places = tf.constant(
+        [[count if one == ABSENT else one for one in row] for row in classes.indices]
     )
-    if "ignore" in tensors:
-        ignore = example_parser.decode_planes(
-            tensors.pop("ignore"), count=1, size=size, chosen=[0]
-        )
-        planes = tf.concat([planes, ignore], axis=-2)
-    if "annotated" in tensors:
-        chosen = tf.gather(tensors["annotated"], plan.class_indices, axis=-1)
-        tensors["annotated"] = chosen
-    return {**tensors, "planes": planes}
+    return tf.gather(values, tf.gather(places, data_set), axis=1, batch_dims=1)
 
 
 @as_written
-def finish(tensors: Tensors, epoch: tf.Tensor, plan: InputPlan) -> Any:
+def finish(tensors: Tensors, turns: tf.Tensor, plan: InputPlan) -> Any:
     """Finishes a batch.
 
     Args:
       tensors: Full, from ``filled``.
-      epoch: int64 ``[n]``: how many of the examples are real, and their epochs.
+      turns: int64 ``[n, 3]``, of ``epoch_order``; n of the examples are real.
       plan: What to do.
 
     Returns:
       The element of the dataset, ``[n, ...]``.
     """
-    count = tf.shape(epoch)[0]
+    count = tf.shape(turns)[0]
     size = plan.options.batch_size
-    tensors["epoch"] = _filled(epoch, count, size)
+    full = _filled(turns, count, size)
+    tensors["epoch"], tensors["occurrence"] = full[:, EPOCH], full[:, OCCURRENCE]
     if "extent" not in tensors:
         tensors["extent"] = tf.constant([plan.shape[:2]] * size)
     tensors["numbers"] = preprocess.coefficients(plan.rules, tensors)
+    if plan.options.spacing is not None:
+        tensors["pixel_spacing"] = preprocess.known_spacing(tensors)
     numeric = {k: v for k, v in tensors.items() if v.dtype != tf.string}
     image, mask, matrix = pixel_work.apply(numeric, plan)
-    element: list[Any] = [image, mask]
-    if plan.options.unannotated == WEIGHT:
-        element[1:] = _by_class(mask, tensors["annotated"], plan)
+    element = [image, *labelling.labelled(mask, tensors.get("annotated"), plan)]
     if plan.options.with_info:
         element.append(_info(tensors, matrix))
     if plan.options.drop_remainder:
@@ -159,15 +220,6 @@ def _shortened(tensor: tf.Tensor, count: tf.Tensor, size: int) -> tf.Tensor:
     is_full = tf.equal(count, size)
     kept = tf.cond(is_full, lambda: tensor, lambda: tf.gather(tensor, tf.range(count)))
     return tf.ensure_shape(kept, [None, *tensor.shape[1:]])
-
-
-def _by_class(mask: tf.Tensor, annotated: tf.Tensor, plan: InputPlan) -> list[Tensors]:
-    # Keras multiplies [batch, rows, columns] of losses with the weights: of [batch] it
-    # would make an error, or nonsense where batch size and columns are equal.
-    weights = tf.cast(annotated, tf.float32)[:, :, tf.newaxis, tf.newaxis]
-    names = list(enumerate(plan.class_names))
-    masks = {name: mask[..., index : index + 1] for index, name in names}
-    return [masks, {name: weights[:, index] for index, name in names}]
 
 
 def _info(tensors: Tensors, matrix: tf.Tensor) -> Tensors:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -14,7 +14,12 @@ from tfdicom import normalization, options
 from tfdicom.augment.presets import AugmentOptions, parse_augment
 
 DROP, WEIGHT, IGNORE = "drop", "weight", "ignore"
+FAIL, SKIP = "fail", "skip"
 MINIMUM = "minimum"
+
+PLANES, LABEL_MAP, ONE_HOT = "planes", "label_map", "one_hot"
+SOFT, DISTANCE = "soft", "distance"
+NO_WEIGHTS, INVERSE, INVERSE_SQRT = "none", "inverse", "inverse_sqrt"
 
 #: In a mask that ``ignore`` made: not known.
 UNKNOWN = 255
@@ -29,6 +34,29 @@ class InputOptions:
         None,
         "Classes to read, in the order of the mask's channels, as 'inner;outer'; all "
         "of the data set's if not given.",
+    )
+    class_map: str | Mapping[str, Sequence[str]] | None = options.option(
+        None,
+        "Names that a class has in the data sets, where they differ: "
+        "'cavity=inner|LV;myo=myocardium'. A data set without a class is read as not "
+        "annotated for it.",
+    )
+    weights: str | Sequence[float] | None = options.option(
+        None,
+        "Of several data sets, the share of the examples of an epoch that each gives, "
+        "as '0.7,0.3'; training only. An epoch is as long as without it: of one data "
+        "set some examples come twice or more, of another not all come. Not given: "
+        "every example once.",
+    )
+    positive_fraction: float | None = options.option(
+        None,
+        "Share of the examples, of an epoch and of each batch, that show a class that "
+        "is read; training only. An epoch is as long as without it: examples of the "
+        "rarer kind come twice or more, each time changed otherwise. Not given: every "
+        "example once.",
+        kind=float,
+        lower=0,
+        upper=1,
     )
     batch_size: int = options.option(
         8, "Examples in a batch (of each replica, if distributed).", kind=int, lower=1
@@ -73,6 +101,12 @@ class InputOptions:
         "Crop or pad about the middle to so many rows and columns: '128' or "
         "'128,160'; the source's size if not given.",
     )
+    target_spacing: str | float | Sequence[float] | None = options.option(
+        None,
+        "Resample to pixels of so many mm, also without training: '1.5', or "
+        "'1.25,1.5' between rows and between columns; the source's own if not given. "
+        "Steps of more than 1.5 source pixels are smoothed first.",
+    )
     image_fill: str | float = options.option(
         MINIMUM,
         "Value outside of the source image: minimum (that of the example), or a number "
@@ -86,6 +120,34 @@ class InputOptions:
         "ignore keeps them with 255 in the mask, for the losses of tfdicom.losses.",
         choices=(DROP, WEIGHT, IGNORE),
     )
+    label_form: str = options.option(
+        PLANES,
+        "Form of the mask: planes (0 or 1 for each class), label_map (0 background, k "
+        "the k-th class), one_hot (of the label map, background first), soft (which "
+        "part of a pixel a class covers, 0 to 1; of data sets converted with "
+        "--covered_fraction), distance (signed, to the border, pixels; negative "
+        "inside).",
+        choices=(PLANES, LABEL_MAP, ONE_HOT, SOFT, DISTANCE),
+    )
+    label_priority: str | Sequence[str] | None = options.option(
+        None,
+        "Which class wins in a label_map or one_hot where several are: all classes "
+        "that are read, the strongest first, as 'inner;outer'. Default: their order.",
+    )
+    distance_limit: int = options.option(
+        32,
+        "Of label_form=distance: pixels from which on a distance counts as this.",
+        kind=int,
+        lower=1,
+        upper=UNKNOWN - 1,
+    )
+    class_weights: str = options.option(
+        NO_WEIGHTS,
+        "Also give a weight for each pixel, from how rare its class is in the training "
+        "split: 1 / frequency (inverse) or the square root of that (inverse_sqrt), 1 "
+        "on average.",
+        choices=(NO_WEIGHTS, INVERSE, INVERSE_SQRT),
+    )
     with_info: bool = options.option(
         False,
         "Add a dict: key, patient, series, slice_index, phase_index, spacing, and the "
@@ -97,22 +159,26 @@ class InputOptions:
     )
     cache: str = options.option(
         AUTO,
-        "Keep the split in memory after the first pass (memory), in files that begin "
-        "with this path (any other text), or read it anew each epoch (none). auto: in "
-        "memory if it fits in shuffle_memory_mb. The order is the same.",
+        "Keep the split in memory from the first pass on (memory), copy it to this "
+        "folder first (any other text; uncompressed, and kept for the next time), or "
+        "read it anew each epoch (none). auto: in memory if it fits in "
+        "cache_memory_mb, else none. The order is the same.",
+    )
+    cache_memory_mb: int = options.option(
+        1024, "Size up to which cache=auto keeps a split in memory.", kind=int, lower=1
+    )
+    on_corrupt: str = options.option(
+        FAIL,
+        "What to do with a record that cannot be read: fail names its shard and its "
+        "number when it is reached; skip checks every record at the call, which reads "
+        "the split once, and leaves damaged ones out, listed and counted.",
+        choices=(FAIL, SKIP),
     )
     start_step: int = options.option(
         0,
         "Begin after so many batches, exactly as if they had been read.",
         kind=int,
         lower=0,
-    )
-    shuffle_memory_mb: int = options.option(
-        1024,
-        "Memory for shuffling. A split that fits is permuted exactly; of a larger one "
-        "as many records are mixed as fit.",
-        kind=int,
-        lower=1,
     )
     jit_compile: bool = options.option(
         True,
@@ -130,21 +196,67 @@ class InputOptions:
         normalization.parse(self.normalize)
         # Read once here, so that a wrong value fails where it was written.
         _ = (self.class_names, self.augmentation, self.size, self.fill)
+        _ = (self.other_names, self.shares, self.spacing, self.priority)
+        _check_label_form(self)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
         """Names of the classes asked for, None for all."""
         if self.classes is None:
             return None
-        names: Sequence[str] = self.classes
-        if isinstance(names, str):
-            names = re.split("[;,]", names)
-        if not all(isinstance(name, str) for name in names):
-            raise ValueError(f"classes={self.classes!r}: names are wanted")
-        names = tuple(name.strip() for name in names if name.strip())
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"classes={self.classes!r}: name each class once")
-        return names
+        return _names("classes", self.classes, "[;,]")
+
+    @property
+    def priority(self) -> tuple[str, ...] | None:
+        """Classes, the one that wins first; None for the order of the classes."""
+        if self.label_priority is None:
+            return None
+        return _names("label_priority", self.label_priority, "[;,]")
+
+    @property
+    def excludes(self) -> bool:
+        """Whether a pixel is of one class only."""
+        return self.label_form in (LABEL_MAP, ONE_HOT)
+
+    @property
+    def other_names(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of each class in the data sets, where ``class_map`` says."""
+        if self.class_map is None:
+            return {}
+        pairs: Any = []
+        if isinstance(self.class_map, str):
+            parts = self.class_map.split(";")
+            pairs = [part.partition("=")[::2] for part in parts if part.strip()]
+        elif isinstance(self.class_map, Mapping):
+            pairs = list(self.class_map.items())
+        found = {
+            str(name).strip(): _names("class_map", others, r"\|")
+            for name, others in pairs
+        }
+        if not pairs or len(found) < len(pairs) or not all(found):
+            raise ValueError(
+                f"class_map={self.class_map!r}: 'cavity=inner|LV;myo=myocardium' is "
+                "wanted, each class once"
+            )
+        return found
+
+    @property
+    def shares(self) -> tuple[float, ...] | None:
+        """Share of each data set, together 1; None for what is there."""
+        if self.weights is None:
+            return None
+        value: Any = self.weights
+        try:
+            parts = value.split(",") if isinstance(value, str) else list(value)
+            numbers = [float(part) for part in parts]
+        except (TypeError, ValueError):
+            numbers = []
+        if not numbers or not all(math.isfinite(n) and n > 0 for n in numbers):
+            raise ValueError(
+                f"weights={self.weights!r}: a number above 0 for each data set is "
+                "wanted, as '0.7,0.3'"
+            )
+        return tuple(number / sum(numbers) for number in numbers)
 
     @property
     def epochs(self) -> int | None:
@@ -161,19 +273,26 @@ class InputOptions:
         """Rows and columns asked for, None for the source's."""
         if self.image_size is None:
             return None
-        value = self.image_size
-        parts: Any = value.split(",") if isinstance(value, str) else value
-        try:
-            parts = [parts] if isinstance(parts, int) else list(parts)
-            numbers = [int(str(part)) for part in parts]
-        except (TypeError, ValueError):
-            numbers = []
-        if len(numbers) not in (1, 2) or min(numbers) < 1:
+        found = _one_or_two(self.image_size, int)
+        if found is None:
             raise ValueError(
                 f"image_size={self.image_size!r}: '128' or '128,160' (rows, columns) "
                 "is wanted"
             )
-        return numbers[0], numbers[-1]
+        return found
+
+    @property
+    def spacing(self) -> tuple[float, float] | None:
+        """Distance between the output's rows and columns, mm; None for the source's."""
+        if self.target_spacing is None:
+            return None
+        found = _one_or_two(self.target_spacing, float)
+        if found is None:
+            raise ValueError(
+                f"target_spacing={self.target_spacing!r}: '1.5' or '1.25,1.5' "
+                "(millimetres between rows, between columns), above 0, is wanted"
+            )
+        return found
 
     @property
     def fill(self) -> float | None:
@@ -189,6 +308,50 @@ class InputOptions:
                 f"image_fill={self.image_fill!r}: {MINIMUM} or a number is wanted"
             )
         return value
+
+
+def _check_label_form(asked: InputOptions) -> None:
+    """Refuses what the form of the labels has no use for."""
+    form = asked.label_form
+    if asked.label_priority is not None and not asked.excludes:
+        raise ValueError(
+            f"label_priority={asked.label_priority!r}: label_form={form!r} keeps "
+            f"classes apart and needs none; {LABEL_MAP} and {ONE_HOT} do"
+        )
+    default = InputOptions.__dataclass_fields__["distance_limit"].default
+    if asked.distance_limit != default and form != DISTANCE:
+        raise ValueError(
+            f"distance_limit={asked.distance_limit}: label_form={form!r} has no "
+            f"distances; {DISTANCE} has"
+        )
+    if asked.class_weights != NO_WEIGHTS and form == DISTANCE:
+        raise ValueError(
+            f"class_weights={asked.class_weights!r}: a distance is of no class; choose "
+            f"class_weights={NO_WEIGHTS!r} or another label_form than {form!r}"
+        )
+
+
+def _names(option: str, value: str | Sequence[str], separator: str) -> tuple[str, ...]:
+    names = re.split(separator, value) if isinstance(value, str) else list(value)
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{option}={value!r}: names are wanted")
+    found = tuple(name.strip() for name in names if name.strip())
+    if not found or len(set(found)) < len(found):
+        raise ValueError(f"{option}={value!r}: name each class once")
+    return found
+
+
+def _one_or_two(value: Any, kind: type) -> tuple[Any, Any] | None:
+    """Two numbers above 0, the second one the first if it is not there."""
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        parts = [parts] if isinstance(parts, (int, float)) else list(parts)
+        numbers = [kind(str(part)) for part in parts]
+    except (TypeError, ValueError):
+        return None
+    if len(numbers) not in (1, 2) or not all(0 < one < math.inf for one in numbers):
+        return None
+    return numbers[0], numbers[-1]
 
 
 def define_input_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:

@@ -5,25 +5,31 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tfdicom import frame_batch
+from tfdicom import epoch_order, example_table, frame_batch
 from tfdicom.augment.presets import NONE, PRESETS
-from tfdicom.input_options import AUTO, MEMORY, NO_CACHE, InputOptions
-from tfdicom.input_plan import InputPlan, plan_reading, shard_paths
+from tfdicom.example_groups import Group, example_groups
+from tfdicom.input_options import InputOptions
+from tfdicom.input_plan import InputPlan, plan_reading
 from tfdicom.kernel import as_written, keep_freed_memory
 from tfdicom.manifest import load_manifest
 from tfdicom.options import accepts_options
+from tfdicom.record_reading import RecordReader
 
 _ENDLESS = 2**62  # epochs
+_PARALLEL = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+_NAMED = 10  # damaged records that are listed
+
+DataDir = str | os.PathLike
 
 
 @accepts_options(InputOptions)
 def input_fn(
-    data_dir: str | os.PathLike,
+    data_dir: DataDir | Sequence[DataDir],
     split: str = "train",
     *,
     options: InputOptions,
@@ -37,7 +43,8 @@ def input_fn(
     of their own: ``estimator.train(lambda: input_fn(data_dir, num_epochs=None))``.
 
     Args:
-      data_dir: Folder that ``tfdicom_convert`` wrote.
+      data_dir: Folder that ``tfdicom_convert`` wrote, or several that are read
+        together: each example of each once in an epoch, or as ``weights`` says.
       split: Name of a split, or several joined by ``+``.
       options: The fields below as a whole.
       input_context: Of ``tf.distribute``: the pipelines share the shards, and the batch
@@ -49,64 +56,109 @@ def input_fn(
       normalised; uint8 ``[batch, rows, columns, classes]``, 0 or 1 (255 where unknown
       if ``unannotated='ignore'``). With ``unannotated='weight'``: ``(image, {class:
       mask [batch, rows, columns, 1]}, {class: weight float32 [batch, 1, 1]})``, which
-      Keras multiplies with its losses for each pixel. With ``with_info`` a dict comes
-      last: ``key``, ``patient``, ``series`` (text), ``slice_index``, ``phase_index``
-      (int64, -1 if absent), ``spacing`` (float32 ``[batch, 2]``: between rows, between
-      columns of the source, mm, NaN if absent), ``matrix`` (float32 ``[batch, 3, 3]``:
+      Keras multiplies with its losses for each pixel. Other label forms: ``label_map``
+      uint8 ``[batch, rows, columns]`` and ``one_hot`` uint8 ``[..., 1 + classes]``,
+      with weights ``(image, label, weight float32 [batch, rows, columns])``; ``soft``
+      and ``distance`` float32 ``[..., classes]``. ``class_weights`` adds weights too:
+      docs/labels.md has them all, and the losses that go with them. With
+      ``with_info`` a dict comes last: ``key``, ``patient``, ``series`` (text),
+      ``slice_index``, ``phase_index`` (int64, -1 if absent), ``spacing`` (float32
+      ``[batch, 2]``: between rows, between columns of the source, mm, NaN if absent),
+      ``matrix`` (float32 ``[batch, 3, 3]``:
       (column, row, 1) of an output pixel -> source pixel). Its cardinality is set.
 
     Raises:
       FileNotFoundError: There is no data set, or a shard is missing.
-      ValueError: The data set cannot give what is asked for; says what it has.
+      ValueError: The data set cannot give what is asked for; says what it has. A
+        patient that is read is in another split of another of the data sets.
+      tf.errors.InvalidArgumentError: When it runs: a record is damaged; names its shard
+        and its number.
     """
-    folder = os.fspath(data_dir)
+    folders = _folders(data_dir)
     plan = plan_reading(
-        load_manifest(folder),
+        [load_manifest(folder) for folder in folders],
         split,
         options,
+        names=folders,
         params=params,
         input_context=input_context,
     )
+    table = example_table.read_table(folders, plan)
+    plan = example_table.without_damaged(plan, table)
+    groups = example_groups(table, plan)
     announce(plan, split)
-    read = functools.partial(_read_shards, plan, shard_paths(folder, plan.shards))
-    return batches(plan, read, cardinality=_cardinality(plan))
+    return _dataset(plan, RecordReader(table, plan), groups)
 
 
-def batches(
+def _folders(data_dir: DataDir | Sequence[DataDir]) -> list[str]:
+    several = [data_dir] if isinstance(data_dir, (str, os.PathLike)) else data_dir
+    folders = [os.fspath(one) for one in several]
+    if not folders or len(set(folders)) < len(folders):
+        raise ValueError(f"data_dir={folders}: name each data set once")
+    return folders
+
+
+def _dataset(
+    plan: InputPlan, reader: RecordReader, groups: Sequence[Group]
+) -> tf.data.Dataset:
+    """The whole way from the order of the examples to batches."""
+    epochs, counter = _epochs(plan)
+    turns = epochs.flat_map(functools.partial(_turns, plan, reader, groups))
+    if plan.caches and plan.uniform:
+        batches = _from_tensors(plan, reader, turns)
+    elif plan.caches:
+        batches = parsed(_from_memory(plan, reader, turns), plan)
+    elif reader.seeks:
+        batches = parsed(
+            turns.map(lambda place, turn: (reader.at(place), turn), **_PARALLEL), plan
+        )
+    else:
+        batches = parsed(_as_they_come(plan, reader, turns), plan)
+    return finished(batches, plan, counter=counter, cardinality=_cardinality(plan))
+
+
+def finished(
+    batches: tf.data.Dataset,
     plan: InputPlan,
-    read_records: Callable[[tf.Tensor], tf.data.Dataset],
     *,
+    counter: tf.Variable | None = None,
     cardinality: int | None = None,
 ) -> tf.data.Dataset:
-    """The whole way from serialized records to batches.
+    """The dataset that ``input_fn`` describes, from parsed batches.
 
     Args:
-      plan: What to read, and how.
-      read_records: From the seed of an epoch (int64 ``[2]``: seed, epoch) to a dataset
-        of that epoch's serialized records.
+      batches: Of ``parsed``.
+      plan: What to do.
+      counter: Of the passes; kept alive, and for ``EpochCallback``.
       cardinality: Batches in one pass, if that is known.
-
-    Returns:
-      The dataset that ``input_fn`` describes.
     """
     keep_freed_memory()
-    epochs, counter = _epochs(plan)
-    if plan.caches:
-        dataset = _from_memory(plan, read_records, epochs)
-    else:
-        dataset = _from_records(plan, read_records, epochs)
-    dataset = dataset.map(
-        lambda tensors, epoch: frame_batch.finish(
-            *frame_batch.filled(tensors, epoch, plan.options.batch_size), plan
+    dataset = batches.map(
+        lambda tensors, turns: frame_batch.finish(
+            *frame_batch.filled(tensors, turns, plan.options.batch_size), plan
         ),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
+        **_PARALLEL,
     )
     if cardinality is not None:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
-    dataset.tfdicom_epoch = counter  # lives as long as the dataset does
+    if counter is None:
+        dataset = dataset.with_options(_checkpointable())
+    dataset.tfdicom_epoch = counter
     return dataset
+
+
+def _checkpointable() -> tf.data.Options:
+    """An iterator can be saved, as positions only.
+
+    Not where a counter of the passes is state outside of it: TensorFlow then refuses.
+    """
+    options = tf.data.Options()
+    options.experimental_symbolic_checkpoint = True
+    # Asking for the split in memory counts as state, and is none.
+    ignore = tf.data.experimental.ExternalStatePolicy.IGNORE
+    options.experimental_external_state_policy = ignore
+    return options
 
 
 def _epochs(plan: InputPlan) -> tuple[tf.data.Dataset, tf.Variable | None]:
@@ -131,154 +183,104 @@ def _counted_passes(first: int) -> tuple[tf.data.Dataset, tf.Variable]:
     return once.map(lambda _: counter.assign_add(1) - 1), counter
 
 
-def _from_memory(
-    plan: InputPlan,
-    read_records: Callable[[tf.Tensor], tf.data.Dataset],
-    epochs: tf.data.Dataset,
-) -> tf.data.Dataset:
-    """Batches of parsed tensors and their epochs, out of the whole split as tensors."""
-    every = _annotated(plan, read_records(_seed(plan, 0)))
-    # One element of [examples, ...]; a short file is an error here, not later.
-    every = every.apply(tf.data.experimental.assert_cardinality(plan.examples))
-    every = every.batch(plan.examples, drop_remainder=True)
-    every = every.map(lambda records: frame_batch.parse_batch(records, plan))
-    every = every.cache()
-    places = epochs.flat_map(functools.partial(_places, plan))
-    places = places.batch(
-        plan.options.batch_size, drop_remainder=plan.options.drop_remainder
-    )
-    return tf.data.Dataset.zip((places, every.repeat())).map(
-        lambda place, tensors: (
-            {name: tf.gather(one, place[0]) for name, one in tensors.items()},
-            place[1],
-        ),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-
-
 @as_written
-def _places(plan: InputPlan, epoch: tf.Tensor) -> tf.data.Dataset:
-    """Places of the examples of one epoch in the manifest's order, and the epoch."""
-    order = tf.range(plan.examples, dtype=tf.int64)
-    if plan.training:
-        order = tf.random.experimental.stateless_shuffle(order, _seed(plan, epoch))
+def _turns(
+    plan: InputPlan, reader: RecordReader, groups: Sequence[Group], epoch: tf.Tensor
+) -> tf.data.Dataset:
+    """Places of an epoch's examples (int64 scalar), and their turns (int64 ``[3]``)."""
+    places, occurrences = epoch_order.epoch_order(
+        groups, plan.options.seed, epoch, shuffled=plan.training
+    )
+    epochs = tf.fill(tf.shape(places), epoch)
+    data_sets = tf.gather(reader.data_set, places)
+    turns = tf.stack([epochs, occurrences, data_sets], axis=1)
     skipped = tf.constant([0, plan.skipped], tf.int64)
     skipped = tf.gather(skipped, tf.cast(tf.equal(epoch, plan.first_epoch), tf.int32))
-    order = order[skipped:]
-    return tf.data.Dataset.from_tensor_slices((order, tf.fill(tf.shape(order), epoch)))
+    return tf.data.Dataset.from_tensor_slices((places[skipped:], turns[skipped:]))
 
 
-def _from_records(
-    plan: InputPlan,
-    read_records: Callable[[tf.Tensor], tf.data.Dataset],
-    epochs: tf.data.Dataset,
-) -> tf.data.Dataset:
-    """Batches of parsed tensors and their epochs, read anew each epoch."""
-    cached = _cached(plan, read_records)
-    records = epochs.flat_map(
-        functools.partial(_epoch_records, plan, cached or read_records)
-    )
-    parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+def parsed(records: tf.data.Dataset, plan: InputPlan) -> tf.data.Dataset:
+    """Batches of parsed tensors and turns, from serialized records and their turns."""
     size, drop = plan.options.batch_size, plan.options.drop_remainder
     if plan.uniform:
         # All shapes agree: parsed together, which costs less than one by one.
         return records.batch(size, drop_remainder=drop).map(
-            lambda batch, epoch: (frame_batch.parse_batch(batch, plan), epoch),
-            **parallel,
+            lambda batch, turns: (frame_batch.parse_batch(batch, turns, plan), turns),
+            **_PARALLEL,
         )
-    parsed = records.map(
-        lambda record, epoch: (frame_batch.parse_one(record, plan), epoch), **parallel
+    return records.map(
+        lambda record, turn: (frame_batch.parse_one(record, turn, plan), turn),
+        **_PARALLEL,
+    ).batch(size, drop_remainder=drop)
+
+
+def _in_memory(
+    plan: InputPlan, reader: RecordReader, turns: tf.data.Dataset
+) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+    """The whole split as one element that is read once, and the turns after that.
+
+    The element is asked for inside of a map, as a saved iterator would else hold it:
+    ``Dataset.cache`` has no other way. The first turn waits for it, so that the many
+    threads behind it do not read it each on its own.
+    """
+    records = reader.in_order().map(
+        lambda record, place: (record, _without_turn(reader, place))
     )
-    return parsed.batch(size, drop_remainder=drop)
+    whole = records.batch(plan.examples, drop_remainder=True)
+    if plan.uniform:
+        whole = whole.map(functools.partial(frame_batch.parse_batch, plan=plan))
+    else:
+        whole = whole.map(lambda records, _: {"record": records})
+    whole = whole.cache()
+
+    def after_reading(place: tf.Tensor, turn: tf.Tensor) -> tuple:
+        some = tf.nest.flatten(whole.get_single_element())[0]
+        with tf.control_dependencies([tf.shape(some)]):
+            return tf.identity(place), turn
+
+    return whole, turns.map(as_written(after_reading))
 
 
-def _cached(
-    plan: InputPlan, read_records: Callable[[tf.Tensor], tf.data.Dataset]
-) -> Callable[[tf.Tensor], tf.data.Dataset] | None:
-    """The records from a cache outside of the epoch, if one is asked for."""
-    asked = plan.options.cache
-    if asked == NO_CACHE or (asked == AUTO and not plan.fits):
-        return None
-    records = _annotated(plan, read_records(_seed(plan, 0)))
-    records = records.cache("" if asked in (AUTO, MEMORY) else asked)
-    return lambda seed: records
+def _without_turn(reader: RecordReader, place: tf.Tensor) -> tf.Tensor:
+    zero = tf.zeros([], tf.int64)
+    return tf.stack([zero, zero, tf.gather(reader.data_set, place)])
 
 
-@as_written
-def _epoch_records(
-    plan: InputPlan,
-    read_records: Callable[[tf.Tensor], tf.data.Dataset],
-    epoch: tf.Tensor,
+def _from_tensors(
+    plan: InputPlan, reader: RecordReader, turns: tf.data.Dataset
 ) -> tf.data.Dataset:
-    """Serialized records of one epoch, in its order, each with the epoch's number."""
-    seed = _seed(plan, epoch)
-    records = _annotated(plan, read_records(seed))
-    if plan.training and plan.fits:
-        records = _permuted(records, plan, seed)
-    elif plan.training:
-        records = _mixed(records, plan, seed)
-    skipped = tf.constant([0, plan.skipped], tf.int64)
-    skipped = tf.gather(skipped, tf.cast(tf.equal(epoch, plan.first_epoch), tf.int32))
-    return records.skip(skipped).map(lambda record: (record, epoch))
+    """Batches of parsed tensors and turns, out of the whole split as tensors."""
+    batches = turns.batch(
+        plan.options.batch_size, drop_remainder=plan.options.drop_remainder
+    )
+    whole, batches = _in_memory(plan, reader, batches)
+
+    def chosen(places: tf.Tensor, turns: tf.Tensor) -> tuple:
+        tensors = whole.get_single_element()
+        return {name: tf.gather(one, places) for name, one in tensors.items()}, turns
+
+    return batches.map(as_written(chosen), **_PARALLEL)
 
 
-def _annotated(plan: InputPlan, records: tf.data.Dataset) -> tf.data.Dataset:
-    """Before shuffling, so that its buffer holds what counts only."""
-    if not plan.left_out:
-        return records
-    return records.filter(lambda record: frame_batch.is_annotated(record, plan))
-
-
-def _permuted(
-    records: tf.data.Dataset, plan: InputPlan, seed: tf.Tensor
+def _from_memory(
+    plan: InputPlan, reader: RecordReader, turns: tf.data.Dataset
 ) -> tf.data.Dataset:
-    """All of them in the order that ``_places`` gives."""
-    order = tf.range(plan.examples, dtype=tf.int64)
-    order = tf.random.experimental.stateless_shuffle(order, seed)
-    whole = records.batch(plan.examples)
-    return whole.flat_map(
-        lambda every: tf.data.Dataset.from_tensor_slices(order).map(
-            lambda place: tf.gather(every, place)
-        )
-    )
+    """Serialized records and turns, out of the whole split in memory."""
+    whole, turns = _in_memory(plan, reader, turns)
+
+    def chosen(place: tf.Tensor, turn: tf.Tensor) -> tuple:
+        return tf.gather(whole.get_single_element()["record"], place), turn
+
+    return turns.map(as_written(chosen), **_PARALLEL)
 
 
-def _mixed(
-    records: tf.data.Dataset, plan: InputPlan, seed: tf.Tensor
+def _as_they_come(
+    plan: InputPlan, reader: RecordReader, turns: tf.data.Dataset
 ) -> tf.data.Dataset:
-    """Mixed within a buffer, where the split is too large to permute."""
-    if not tf.executing_eagerly():
-        # The seed of this function's graph, else the program's global one: it would
-        # change the order, and with a global 0 shuffle() fails on a tensor seed.
-        tf.random.set_seed(1)
-    one_seed = tf.random.stateless_uniform(
-        [], seed, minval=None, maxval=None, dtype=tf.int64
-    )
-    return records.shuffle(
-        plan.shuffle_buffer, seed=one_seed, reshuffle_each_iteration=False
-    )
-
-
-def _seed(plan: InputPlan, epoch: tf.Tensor | int) -> tf.Tensor:
-    epoch = tf.cast(epoch, tf.int64)
-    return tf.stack([tf.constant(plan.options.seed, tf.int64), epoch])
-
-
-@as_written
-def _read_shards(
-    plan: InputPlan, paths: Sequence[str], seed: tf.Tensor
-) -> tf.data.Dataset:
-    files = tf.constant(paths)
-    if plan.training and not plan.fits:
-        files = tf.random.experimental.stateless_shuffle(files, seed=seed)
-    # A patient's slices stand together in a shard: read many shards side by side.
-    return tf.data.Dataset.from_tensor_slices(files).interleave(
-        lambda path: tf.data.TFRecordDataset(path, plan.compression),
-        cycle_length=plan.readers,
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
+    """Serialized records and turns, of a split that is read in the table's order."""
+    records = reader.in_order().map(lambda record, _: record).repeat()
+    records = records.skip(plan.skipped)
+    return tf.data.Dataset.zip((records, turns.map(lambda _, turn: turn)))
 
 
 def _cardinality(plan: InputPlan) -> int | None:
@@ -292,8 +294,12 @@ def _cardinality(plan: InputPlan) -> int | None:
 
 def announce(plan: InputPlan, split: str) -> None:
     """Prints once what was chosen and what is left out."""
+    for sentence in plan.warnings:
+        _say_once(f"tfdicom: split {split}: {sentence}")
     for modality, rule in plan.rules.items():
         _say_once(f"tfdicom: normalisation of {modality}: {rule.sentence}")
+    if plan.labels.sentence:
+        _say_once(f"tfdicom: class weights: {plan.labels.sentence}")
     if not plan.training and plan.options.augmentation != PRESETS[NONE]:
         _say_once(
             f"tfdicom: split {split} is not augmented or shuffled, as its name is not "

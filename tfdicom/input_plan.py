@@ -10,18 +10,37 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfdicom import files, manifest, normalization
-from tfdicom.augment import PACKED_PLANES
+from tfdicom import manifest, normalization
+from tfdicom.augment import LONGEST_PLAIN_STEP, PACKED_PLANES
 from tfdicom.augment.augment_options import MOVES
 from tfdicom.augment.presets import PRESETS, AugmentOptions
-from tfdicom.input_options import AUTO, DROP, IGNORE, MEMORY, InputOptions
+from tfdicom.class_layout import ABSENT, ClassLayout, class_layout
+from tfdicom.input_options import (
+    AUTO,
+    DROP,
+    IGNORE,
+    MEMORY,
+    NO_CACHE,
+    SOFT,
+    InputOptions,
+)
+from tfdicom.label_plan import LabelPlan, label_plan
 from tfdicom.manifest import FrameKind, Manifest, ShardInfo
+from tfdicom.output_grid import output_grid
+from tfdicom.patient_leakage import check_leakage
 
 _TRAIN = "train"
 _COMPRESSION = {"none": "", "zlib": "ZLIB", "gzip": "GZIP"}
 _NARROW = [(name,) for name in ("int8", "uint8", "int16", "uint16")]
 _WARPS = tuple(name for name in MOVES if not name.endswith("_crop"))
-_READERS = 16  # shards that are open at once in training
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedShard:
+    """A shard to read, and the number of its data set, from 0."""
+
+    data_set: int
+    info: ShardInfo
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,45 +50,46 @@ class InputPlan:
     Attributes:
       options: What was asked for; ``batch_size`` is that of this pipeline.
       training: Whether to shuffle and augment.
-      shards: The files to read, in the manifest's order.
+      shards: The files to read, in the manifests' order.
       compression: As ``TFRecordDataset`` names it.
       examples: Examples in an epoch.
       left_out: Examples in the files that ``unannotated='drop'`` leaves out.
-      fits: Whether the split fits into the memory for shuffling, and is permuted.
-      shuffle_buffer: Records to mix where it does not.
-      class_names: Channels of the mask.
-      class_indices: Their places among the data set's classes.
-      class_count: Classes of the data set.
+      fits: Whether the split is small enough for ``cache='auto'`` to keep it.
+      classes: Channels of the mask, and where the data sets have them.
+      labels: What becomes of the mask.
       shape: Rows, columns, samples of the sources; the largest where they differ.
       dtypes: Stored dtypes that occur.
       uniform: Whether all sources have one shape and one dtype.
       size: Rows and columns of the output.
+      longest_step: Source pixels from one output pixel to the next, at most, along
+        rows and along columns.
       rules: Normalisation by modality.
       augmentation: What to change at random.
+      warnings: What the user should know of these data sets.
     """
 
     options: InputOptions
     training: bool
-    shards: tuple[ShardInfo, ...]
+    shards: tuple[PlannedShard, ...]
     compression: str
     examples: int
     left_out: int
     fits: bool
-    shuffle_buffer: int
-    class_names: tuple[str, ...]
-    class_indices: tuple[int, ...]
-    class_count: int
+    classes: ClassLayout
+    labels: LabelPlan
     shape: tuple[int, int, int]
     dtypes: tuple[str, ...]
     uniform: bool
     size: tuple[int, int]
+    longest_step: tuple[float, float]
     rules: Mapping[str, normalization.Rule]
     augmentation: AugmentOptions
+    warnings: tuple[str, ...] = ()
 
     @property
-    def readers(self) -> int:
-        """Shards that are read side by side; one after the other keeps the order."""
-        return min(len(self.shards), _READERS) if self.training else 1
+    def class_names(self) -> tuple[str, ...]:
+        """Channels of the mask."""
+        return self.classes.names
 
     @property
     def batches(self) -> int | None:
@@ -87,7 +107,13 @@ class InputPlan:
     @property
     def warps(self) -> bool:
         """Whether pixels are interpolated."""
-        return self.augmentation.any_of(_WARPS)
+        resamples = self.options.spacing is not None
+        return resamples or self.augmentation.any_of(_WARPS)
+
+    @property
+    def smooths(self) -> bool:
+        """Whether the image is smoothed before it is interpolated."""
+        return max(self.longest_step) > LONGEST_PLAIN_STEP
 
     @property
     def crops(self) -> bool:
@@ -102,19 +128,27 @@ class InputPlan:
 
     @property
     def packed(self) -> bool:
-        """Whether a pixel and its planes fit into one 32-bit word."""
+        """Whether a pixel and its planes travel together, in one 32-bit word."""
         return (
             self.dtypes in _NARROW
             and self.shape[2] == 1
             and self.planes <= PACKED_PLANES
             and self.augmentation.image_interpolation == "linear"
+            and self.options.label_form != SOFT
+            and not self.smooths
         )
 
     @property
     def caches(self) -> bool:
-        """Whether the split is kept in memory as tensors."""
+        """Whether the split is kept in memory."""
         asked = self.options.cache
-        return self.uniform and self.fits and asked in (AUTO, MEMORY)
+        return asked == MEMORY or (asked == AUTO and self.fits)
+
+    @property
+    def copies_to(self) -> str | None:
+        """Folder to which the shards are copied first, if one was given."""
+        asked = self.options.cache
+        return None if asked in (AUTO, MEMORY, NO_CACHE) else asked
 
     @property
     def first_epoch(self) -> int:
@@ -136,75 +170,162 @@ class InputPlan:
 
 
 def plan_reading(
-    found: Manifest,
+    data_sets: Manifest | Sequence[Manifest],
     split: str,
     options: InputOptions,
     *,
+    names: Sequence[str] = (),
     params: Mapping[str, Any] | None = None,
     input_context: Any = None,
 ) -> InputPlan:
     """Works out what to read.
 
     Args:
-      found: The data set's manifest.
-      split: Name of a split, or several joined by ``+``.
+      data_sets: The manifest, or those of several data sets that are read together.
+      split: Name of a split, or several joined by ``+``, of all of them.
       options: What is asked for.
+      names: What to call each data set in messages.
       params: Of an Estimator; its ``batch_size`` wins over that of the options.
       input_context: ``tf.distribute.InputContext``; this pipeline reads its share of
         the shards.
 
     Raises:
-      ValueError: The data set cannot give what is asked for; says what it has.
+      ValueError: The data sets cannot give what is asked for; says what they have.
     """
-    names = manifest.split_names(found, split)
-    splits = [found.splits[name] for name in names]
-    classes = options.class_names or found.class_names
-    indices = manifest.class_indices(found, classes)
-    shards = _share([s for one in splits for s in one.shards], input_context, split)
-    frames = [frame for one in splits for frame in one.frames]
-    examples = sum(shard.examples for shard in shards)
-    kept = examples
-    if options.unannotated == DROP:
-        kept = sum(manifest.count_annotated(shard, indices) for shard in shards)
+    several = [data_sets] if isinstance(data_sets, Manifest) else list(data_sets)
+    names = names or [f"data set {number}" for number, _ in enumerate(several, 1)]
+    _check_several(several, options)
+    parts = [manifest.split_names(found, split) for found in several]
+    warnings = [check_leakage(several, names, parts[0])]
+    classes = class_layout(
+        [found.class_names for found in several],
+        classes=options.class_names,
+        class_map=options.other_names,
+    )
+    warnings += _absent_classes(classes, names)
+    chosen = [
+        (number, found.splits[name])
+        for number, (found, part) in enumerate(zip(several, parts, strict=True))
+        for name in part
+    ]
+    shards = [
+        PlannedShard(number, shard) for number, one in chosen for shard in one.shards
+    ]
+    shards = _share(shards, input_context, split)
+    frames = [frame for _, one in chosen for frame in one.frames]
+    examples = sum(shard.info.examples for shard in shards)
+    kept = _kept(shards, classes, names, options)
     if not kept:
         raise ValueError(
             f"split {split!r} has no example to read: of {examples}, none is annotated "
-            f"for all of {', '.join(classes)}"
+            f"for all of {', '.join(classes.names)}"
         )
-    training = names == [_TRAIN] if options.training is None else options.training
+    is_train = parts[0] == [_TRAIN]
+    training = is_train if options.training is None else options.training
     shape = _largest(frames, options)
-    return InputPlan(
+    grid = output_grid([one for _, one in chosen], shape[:2], options, split=split)
+    plan = InputPlan(
         options=_with_batch_size(options, params, input_context),
         training=training,
         shards=tuple(shards),
-        compression=_COMPRESSION[found.compression],
+        compression=_compression(several),
         examples=kept,
         left_out=examples - kept,
-        fits=_shuffle_buffer(shards, kept, options) >= kept,
-        shuffle_buffer=_shuffle_buffer(shards, kept, options),
-        class_names=tuple(classes),
-        class_indices=tuple(indices),
-        class_count=len(found.class_names),
+        fits=_fits(shards, options),
+        classes=classes,
+        labels=label_plan(several, parts[0], classes, options, names=names),
         shape=shape,
         dtypes=tuple(sorted({frame.dtype for frame in frames})),
         uniform=len({(frame.shape, frame.dtype) for frame in frames}) == 1,
-        size=options.size or shape[:2],
-        rules=_rules(options, found, frames),
-        augmentation=options.augmentation if training else PRESETS["none"],
+        size=grid.size,
+        longest_step=grid.longest_step,
+        rules=_rules(options, several, frames),
+        augmentation=options.augmentation if training else _still(options),
+        warnings=tuple(filter(None, warnings)),
+    )
+    _check_order(plan)
+    return plan
+
+
+def _still(options: InputOptions) -> AugmentOptions:
+    """No change, but what is resampled is sampled as in training."""
+    asked, names = options.augmentation, ("image_interpolation", "mask_interpolation")
+    fields = {name: getattr(asked, name) for name in (*names, "edge")}
+    return dataclasses.replace(PRESETS["none"], **fields)
+
+
+def _check_several(several: Sequence[Manifest], options: InputOptions) -> None:
+    shares = options.shares
+    if shares is not None and len(shares) != len(several):
+        raise ValueError(
+            f"weights={options.weights!r}: {len(shares)} numbers for {len(several)} "
+            "data sets; one for each is wanted"
+        )
+
+
+def _compression(several: Sequence[Manifest]) -> str:
+    found = {one.compression for one in several}
+    if len(found) > 1:
+        raise ValueError(
+            f"the data sets are compressed differently ({', '.join(sorted(found))}); "
+            "convert them with one --compression"
+        )
+    return _COMPRESSION[found.pop()]
+
+
+def _absent_classes(classes: ClassLayout, names: Sequence[str]) -> list[str]:
+    return [
+        f"{name} has no class {one}: read as not annotated there"
+        for name, places in zip(names, classes.indices, strict=True)
+        for one, place in zip(classes.names, places, strict=True)
+        if place == ABSENT
+    ]
+
+
+def _kept(
+    shards: Sequence[PlannedShard],
+    classes: ClassLayout,
+    names: Sequence[str],
+    options: InputOptions,
+) -> int:
+    """Examples that ``unannotated`` does not leave out."""
+    if options.unannotated != DROP:
+        return sum(shard.info.examples for shard in shards)
+    for name, places in zip(names, classes.indices, strict=True):
+        if ABSENT in places:
+            raise ValueError(
+                f"{name} has no class {classes.names[places.index(ABSENT)]!r}: with "
+                "unannotated='drop' none of its examples would be read; choose "
+                "unannotated='weight' or 'ignore', or other classes"
+            )
+    return sum(
+        manifest.count_annotated(shard.info, classes.indices[shard.data_set])
+        for shard in shards
     )
 
 
+def _check_order(plan: InputPlan) -> None:
+    """Whether the records can be had in the order that is wanted."""
+    if plan.compression and plan.training and not plan.caches and not plan.copies_to:
+        raise ValueError(
+            f"cache={plan.options.cache!r}: the records of a compressed data set can "
+            "be shuffled only in memory or from a copy. Choose cache='memory', a "
+            "larger cache_memory_mb, or cache='FOLDER' for a copy that is not "
+            "compressed; or convert with --compression=none"
+        )
+
+
 def _rules(
-    options: InputOptions, found: Manifest, frames: Sequence[FrameKind]
+    options: InputOptions, several: Sequence[Manifest], frames: Sequence[FrameKind]
 ) -> Mapping[str, normalization.Rule]:
     modalities = {frame.modality for frame in frames}
-    return normalization.rules(options.normalize, found, modalities)
+    return normalization.rules(options.normalize, several, modalities)
 
 
 def _share(
-    shards: Sequence[ShardInfo], input_context: Any, split: str
-) -> list[ShardInfo]:
-    shards = [shard for shard in shards if shard.examples]
+    shards: Sequence[PlannedShard], input_context: Any, split: str
+) -> list[PlannedShard]:
+    shards = [shard for shard in shards if shard.info.examples]
     count = input_context.num_input_pipelines if input_context else 1
     if count == 1:
         return shards
@@ -226,36 +347,9 @@ def _with_batch_size(
     return dataclasses.replace(options, batch_size=size)
 
 
-def shard_paths(data_dir: str, shards: Sequence[ShardInfo]) -> tuple[str, ...]:
-    """Paths of shards that are there and have the size that the manifest says.
-
-    Raises:
-      FileNotFoundError: A shard is missing.
-      ValueError: A shard has another size.
-    """
-    folder = files.path_of(data_dir)
-    for shard in shards:
-        path = folder / shard.file
-        if not path.exists():
-            raise FileNotFoundError(
-                f"{path} is missing though {manifest.MANIFEST} names it; copy it here, "
-                "or convert again"
-            )
-        size = path.stat().st_size
-        if size != shard.size:
-            raise ValueError(
-                f"{path} has {size} bytes, {manifest.MANIFEST} says {shard.size}; "
-                "copy it again, or convert again"
-            )
-    return tuple(str(folder / shard.file) for shard in shards)
-
-
-def _shuffle_buffer(
-    shards: Sequence[ShardInfo], examples: int, options: InputOptions
-) -> int:
-    needed = sum(shard.data_size for shard in shards)
-    allowed = options.shuffle_memory_mb * 2**20
-    return examples if needed <= allowed else max(1, examples * allowed // needed)
+def _fits(shards: Sequence[PlannedShard], options: InputOptions) -> bool:
+    needed = sum(shard.info.data_size for shard in shards)
+    return needed <= options.cache_memory_mb * 2**20
 
 
 def _largest(

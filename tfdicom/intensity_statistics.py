@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -61,6 +62,30 @@ def percentile_index(percent: float) -> int:
         raise ValueError(
             f"percentile {percent:g} is not stored in the records; stored are {known}"
         ) from None
+
+
+def pooled(parts: Sequence[IntensityStatistics]) -> IntensityStatistics:
+    """The figures of several sets of pixels together.
+
+    Count, mean, deviation and extremes are exact. A percentile of the whole is not a
+    function of those of the parts; it is their mean, weighted by the counts.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    counts = np.array([part.count for part in parts], float)
+    share = counts / counts.sum()
+    means = np.array([part.mean for part in parts])
+    mean = float(share @ means)
+    squares = np.array([part.deviation for part in parts]) ** 2 + (means - mean) ** 2
+    percentiles = share @ np.array([part.percentiles for part in parts])
+    return IntensityStatistics(
+        count=int(counts.sum()),
+        mean=mean,
+        deviation=math.sqrt(float(share @ squares)),
+        minimum=min(part.minimum for part in parts),
+        maximum=max(part.maximum for part in parts),
+        percentiles=tuple(float(one) for one in percentiles),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -115,7 +115,7 @@ class MaskedDice(tf.keras.metrics.Metric):
         y_pred: tf.Tensor,
         sample_weight: tf.Tensor | None = None,
     ) -> None:
-        """Adds a batch; weights, one for each example, multiply its pixel counts."""
+        """Adds a batch; weights, for each example or pixel, multiply pixel counts."""
         truth, known, predicted = _prepared(y_true, y_pred)
         if self.class_index is not None:
             at = slice(self.class_index, self.class_index + 1)
@@ -123,7 +123,13 @@ class MaskedDice(tf.keras.metrics.Metric):
                 one[..., at] for one in (truth, known, predicted)
             )
         if sample_weight is not None:
-            known *= tf.reshape(tf.cast(sample_weight, known.dtype), [-1, 1, 1, 1])
+            weight = tf.cast(sample_weight, known.dtype)
+            of_pixels = weight.shape.rank == 3  # or [batch, 1, 1]
+            known *= (
+                weight[..., tf.newaxis]
+                if of_pixels
+                else tf.reshape(weight, [-1, 1, 1, 1])
+            )
         positive = tf.cast(predicted >= self.threshold, known.dtype)
         self._shared.assign_add(_count(truth * positive * known))
         self._sizes.assign_add(_count((truth + positive) * known))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -76,23 +76,25 @@ def parse(text: str) -> tuple[str, tuple[float, ...]]:
 
 
 def rules(
-    normalize: str, manifest: Manifest, modalities: Iterable[str]
+    normalize: str, data_sets: Manifest | Sequence[Manifest], modalities: Iterable[str]
 ) -> Mapping[str, Rule]:
     """The rule of each modality.
 
     Args:
       normalize: As ``InputOptions.normalize``.
-      manifest: Whose ``train`` split gives what is not in the records.
+      data_sets: The manifest, or several, whose ``train`` splits together give what is
+        not in the records.
       modalities: Those of the examples to be read.
 
     Raises:
       ValueError: The manifest lacks what is asked for; says what to choose instead.
     """
+    manifests = [data_sets] if isinstance(data_sets, Manifest) else list(data_sets)
     name, numbers = parse(normalize)
     if name == "auto":
-        return {one: _automatic(one, manifest) for one in sorted(set(modalities))}
+        return {one: _automatic(one, manifests) for one in sorted(set(modalities))}
     if name == "zscore_dataset":
-        rule = _dataset(_training(manifest, "all", "normalize='zscore_dataset'"))
+        rule = _dataset(_training(manifests, "all", "normalize='zscore_dataset'"))
     elif name == "percentiles":
         rule = _percentiles(*numbers)
     elif name == "window":
@@ -102,14 +104,25 @@ def rules(
     return {one: rule for one in sorted(set(modalities))}
 
 
-def _automatic(modality: str, manifest: Manifest) -> Rule:
+def _automatic(modality: str, manifests: Sequence[Manifest]) -> Rule:
     if modality == "CT":
         asked = "normalize='auto' for CT"
-        return _foreground(_training(manifest, "foreground", asked))
+        return _foreground(_training(manifests, "foreground", asked))
     return {"MR": _SERIES, "PT": _SUV}.get(modality, _IMAGE)
 
 
-def _training(manifest: Manifest, pixels: str, asked: str) -> IntensityStatistics:
+def _training(
+    manifests: Sequence[Manifest], pixels: str, asked: str
+) -> IntensityStatistics:
+    """Of the training splits of all data sets together."""
+    return intensity_statistics.pooled(
+        [_training_of_one(found, pixels, asked) for found in manifests]
+    )
+
+
+def _training_of_one(
+    manifest: Manifest, pixels: str, asked: str
+) -> IntensityStatistics:
     split = manifest.splits.get(_TRAIN)
     statistics = split.intensities.get(pixels) if split else None
     if statistics is None:

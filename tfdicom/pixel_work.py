@@ -12,25 +12,18 @@ import tensorflow as tf
 
 from tfdicom import example_parser, preprocess
 from tfdicom.augment import (
-    artefacts,
+    LONGEST_PLAIN_STEP,
     filters,
-    intensity,
     random_stream,
+    resampling,
     sampling,
     spatial,
 )
-from tfdicom.augment.augment_options import (
-    ARTEFACTS,
-    FILTERS,
-    POINTWISE,
-    AugmentOptions,
-)
+from tfdicom.augment.batch import change_grey_values
 from tfdicom.augment.sampling import Places, Sampling
-from tfdicom.input_options import IGNORE, UNKNOWN
+from tfdicom.input_options import SOFT
 from tfdicom.input_plan import InputPlan
 from tfdicom.kernel import kernel
-
-_FIGURES = ("mean", "deviation", "minimum", "maximum")
 
 Tensors = dict[str, tf.Tensor]
 
@@ -44,8 +37,9 @@ def apply(tensors: Tensors, plan: InputPlan) -> tuple[tf.Tensor, tf.Tensor, tf.T
       plan: What to do.
 
     Returns:
-      Image float32 ``[batch, rows, columns, channels]``, mask uint8 ``[batch, rows,
-      columns, classes]``, and matrix float32 ``[batch, 3, 3]`` from output to source
+      Image float32 ``[batch, rows, columns, channels]``, mask ``[batch, rows, columns,
+      planes]`` (uint8, 0 or 1; float32, 0 to 1, for soft masks; the ignore plane, if it
+      is needed, last), and matrix float32 ``[batch, 3, 3]`` from output to source
       pixels.
     """
     compiled = functools.partial(kernel, jit_compile=plan.options.jit_compile)
@@ -69,50 +63,15 @@ def apply(tensors: Tensors, plan: InputPlan) -> tuple[tf.Tensor, tf.Tensor, tf.T
         image = crop(image, motion["fill"], *window)
         mask = crop(mask, tf.zeros([mask.shape[0]], mask.dtype), *window)
     # After the move: noise is not interpolated, and the border gets its share.
-    image, mask = _changed(image, mask, motion, draws, plan)
-    if plan.options.unannotated == IGNORE:
-        mask = compiled(_with_unknown)(mask, tensors["annotated"])
-    return image, mask, motion["matrix"]
-
-
-def _changed(
-    image: tf.Tensor,
-    mask: tf.Tensor,
-    motion: Tensors,
-    draws: tf.Tensor,
-    plan: InputPlan,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Grey values changed: artefacts of the scanner, filters, then pointwise."""
-    options = plan.augmentation
-    compiled = functools.partial(
-        kernel, jit_compile=plan.options.jit_compile, options=options
+    image, mask = change_grey_values(
+        image,
+        mask,
+        draws,
+        plan.augmentation,
+        figures=motion,
+        jit_compile=plan.options.jit_compile,
     )
-    if options.any_of(ARTEFACTS):
-        # Not compiled: XLA has no fast FFT on a CPU.
-        deviation = motion["deviation"]
-        image = artefacts.apply(image, _named(draws), options, deviation=deviation)
-    if options.any_of(FILTERS):
-        image = compiled(_filtered)(image, motion["minimum"], draws)
-    if options.any_of(POINTWISE):
-        figures = {name: motion[name] for name in _FIGURES}
-        image, mask = compiled(_pointwise)(image, mask, draws, figures)
-    return image, mask
-
-
-def _filtered(
-    image: tf.Tensor, minimum: tf.Tensor, draws: tf.Tensor, options: AugmentOptions
-) -> tf.Tensor:
-    return filters.apply(image, _named(draws), options, minimum=minimum)
-
-
-def _pointwise(
-    image: tf.Tensor,
-    mask: tf.Tensor,
-    draws: tf.Tensor,
-    figures: Tensors,
-    options: AugmentOptions,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    return intensity.apply(image, mask, _named(draws), options, **figures)
+    return image, mask, motion["matrix"]
 
 
 def _how(plan: InputPlan) -> Sampling:
@@ -161,14 +120,35 @@ def _unpacked(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Image and mask of any kind, sampled one after the other."""
     compiled = functools.partial(kernel, jit_compile=plan.options.jit_compile)
+    image = compiled(_image, plan=plan)(tensors)
+    mask = compiled(_mask, plan=plan)(tensors)
+    if plan.smooths:
+        image = _smoothed(image, tensors, motion, plan)
+        if mask.dtype.is_floating:  # parts of pixels add up as grey values do
+            mask = _smoothed(mask, tensors, motion, plan)
     return sampling.warp(
-        compiled(_image, plan=plan)(tensors),
-        compiled(_mask, plan=plan)(tensors),
+        image,
+        mask,
         places,
         how=_how(plan),
         fill=motion["fill"],
         jit_compile=plan.options.jit_compile,
     )
+
+
+def _smoothed(
+    image: tf.Tensor, tensors: Tensors, motion: Tensors, plan: InputPlan
+) -> tf.Tensor:
+    """Without the detail for which the output's pixels are too large."""
+    compiled = functools.partial(kernel, jit_compile=plan.options.jit_compile)
+    if not plan.uniform:
+        image = compiled(resampling.mirrored)(image, tensors["extent"])
+    axes = (filters.ROWS, filters.COLUMNS)
+    for axis, longest in zip(axes, plan.longest_step, strict=True):
+        if longest > LONGEST_PLAIN_STEP:
+            smooth = compiled(resampling.smooth, longest=longest, axis=axis)
+            image = smooth(image, motion["step"])
+    return image
 
 
 def _image(tensors: Tensors, plan: InputPlan) -> tf.Tensor:
@@ -179,7 +159,9 @@ def _image(tensors: Tensors, plan: InputPlan) -> tf.Tensor:
 
 def _mask(tensors: Tensors, plan: InputPlan) -> tf.Tensor:
     if "mask" in tensors:
-        return tensors["mask"]
+        mask = tensors["mask"]
+        soft = plan.options.label_form == SOFT
+        return tf.cast(mask, tf.float32) / 255.0 if soft else mask
     rows, columns, _ = plan.shape
     return example_parser.unpack_planes(tensors["planes"], rows=rows, columns=columns)
 
@@ -193,44 +175,39 @@ def _motion(tensors: Tensors, draws: tf.Tensor, plan: InputPlan) -> Tensors:
     found |= preprocess.stored_ends(tensors, tensors["numbers"], found["fill"])
     extent, size = tensors["extent"], plan.size
     spacing = tensors.get("pixel_spacing", tf.ones([batch, 2]))
-    centre = spatial.window_centre(extent, size)
+    steps, centre = {}, spatial.window_centre(extent, size)
+    if plan.options.spacing is not None:
+        steps["step"] = resampling.step(spacing, plan.options.spacing)
+        # Not to a whole pixel: what lies in the middle of the source stays there.
+        centre = resampling.middle(extent)
     move = spatial.motion(batch)
     if plan.is_random:
-        named = _named(draws)
+        named = random_stream.by_operation(draws)
         window = {"extent": extent, "size": size, "points": _points(tensors, plan)}
-        centre = spatial.random_centre(named, options, centre, **window)
+        centre = spatial.random_centre(named, options, centre, **window, **steps)
         move = spatial.random_motion(named, options, size=size)
         if options.elastic:
             found["field"] = spatial.random_displacement(named, options, size=size)
     found["matrix"] = spatial.source_matrix(
-        move, centre=centre, size=size, spacing=spacing
+        move, centre=centre, size=size, spacing=spacing, **steps
     )
+    found |= steps
     half = tf.constant([(length - 1) / 2 for length in size])
     found["start"] = tf.cast(tf.round(centre - half), tf.int32)
     return found
 
 
 def _draws(tensors: Tensors, plan: InputPlan) -> tf.Tensor:
-    """All random numbers of a batch, ``[operations, batch, 2]``."""
-    draws = random_stream.draw(
-        seed=plan.options.seed, epoch=tensors["epoch"], key_hash=tensors["key_hash"]
+    return random_stream.draw_packed(
+        seed=plan.options.seed,
+        epoch=tensors["epoch"],
+        key_hash=tensors["key_hash"],
+        occurrence=tensors["occurrence"],
     )
-    return tf.stack(list(draws.values()))
-
-
-def _named(draws: tf.Tensor) -> Tensors:
-    return dict(zip(random_stream.OPERATIONS, tf.unstack(draws), strict=True))
 
 
 def _points(tensors: Tensors, plan: InputPlan) -> tf.Tensor:
     """Foreground pixels of the classes asked for, ``[batch, classes, points, 2]``."""
     if "foreground_points" not in tensors:
         return tf.fill([plan.options.batch_size, 1, 1, 2], tf.constant(-1, tf.int64))
-    return tf.gather(tensors["foreground_points"], plan.class_indices, axis=1)
-
-
-def _with_unknown(mask: tf.Tensor, annotated: tf.Tensor) -> tf.Tensor:
-    """UNKNOWN where a class was not annotated or the last plane, ignore, says so."""
-    ignored = tf.equal(mask[..., -1:], 1)
-    unknown = tf.equal(annotated[:, tf.newaxis, tf.newaxis, :], 0)
-    return tf.where(ignored | unknown, tf.constant(UNKNOWN, tf.uint8), mask[..., :-1])
+    return tensors["foreground_points"]

@@ -102,10 +102,38 @@ def _series_statistics(record: Mapping[str, tf.Tensor]) -> tf.Tensor:
         "normalisation by series, but records lack series/statistics; choose "
         "normalize='zscore_image'. Their keys:"
     )
+    return _unless(lacking, series, message, record)
+
+
+def known_spacing(record: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """The pixel spacing of every record; not for XLA (it looks at strings).
+
+    Args:
+      record: The parsed fields ``pixel_spacing`` and ``key`` of a batch.
+
+    Returns:
+      float32 ``[batch, 2]``, mm.
+
+    Raises:
+      InvalidArgumentError: When it runs: records lack it; names their keys.
+    """
+    spacing = record["pixel_spacing"]
+    lacking = ~tf.reduce_all(spacing > 0, axis=1)  # so is NaN
+    message = (
+        "target_spacing, but records lack geometry/pixel_spacing; leave target_spacing "
+        "out, or these images out of the data set. Their keys:"
+    )
+    return _unless(lacking, spacing, message, record)
+
+
+def _unless(
+    lacking: tf.Tensor, found: tf.Tensor, message: str, record: Mapping[str, tf.Tensor]
+) -> tf.Tensor:
+    """What was found, or an error with the keys of the records that lack it."""
     keys = tf.boolean_mask(record["key"], lacking)
     check = tf.debugging.Assert(~tf.reduce_any(lacking), [message, keys])
     with tf.control_dependencies([check] if check is not None else []):
-        return tf.identity(series)
+        return tf.identity(found)
 
 
 def modality_values(pixels: tf.Tensor, record: Mapping[str, tf.Tensor]) -> tf.Tensor:

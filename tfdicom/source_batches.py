@@ -11,7 +11,7 @@ import functools
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -19,8 +19,9 @@ import tensorflow as tf
 from tfdicom import example_schema, input_pipeline
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.example_schema import PIXEL_DTYPES
-from tfdicom.input_options import InputOptions
+from tfdicom.input_options import DROP, InputOptions
 from tfdicom.input_plan import InputPlan, plan_reading
+from tfdicom.kernel import as_written
 from tfdicom.ledger import Ledger
 from tfdicom.manifest import (
     ClassFrequency,
@@ -65,21 +66,53 @@ def source_batches(
     )
     _say(prepared.ledger)
     found = _as_manifest(prepared)
+    _refuse(options)
     plan = plan_reading(found, split, options)
     plan = dataclasses.replace(
         plan,
         # Only decoding tells the dtype, and whether a header spoke the truth.
         uniform=False,
         dtypes=PIXEL_DTYPES,
-        fits=False,
-        shuffle_buffer=_SHUFFLED_BATCHES * options.batch_size,
     )
     input_pipeline.announce(plan, split)
     decoding = _Decoding(prepared)
-    dataset = input_pipeline.batches(
-        plan, functools.partial(_read_source, decoding, plan)
-    )
-    return _arrays(dataset, decoding)
+    records = _epochs(plan).flat_map(functools.partial(_epoch, decoding, plan))
+    batches = input_pipeline.parsed(records, plan)
+    return _arrays(input_pipeline.finished(batches, plan), decoding)
+
+
+def _refuse(options: InputOptions) -> None:
+    """What needs to know every example before the first is decoded."""
+    for name in ("weights", "positive_fraction"):
+        if getattr(options, name) is not None:
+            raise ValueError(
+                f"{name} needs a converted data set: run tfdicom_convert first"
+            )
+
+
+def _epochs(plan: InputPlan) -> tf.data.Dataset:
+    epochs = tf.data.Dataset.range(plan.options.epochs or tf.int64.max)
+    return epochs.skip(plan.first_epoch)
+
+
+@as_written
+def _epoch(decoding: _Decoding, plan: InputPlan, epoch: tf.Tensor) -> tf.data.Dataset:
+    """Records of an epoch and their turns, mixed within a few batches in training."""
+    seed = tf.stack([tf.constant(plan.options.seed, tf.int64), epoch])
+    records = _read_source(decoding, plan, seed)
+    if plan.training:
+        once = tf.random.stateless_uniform(
+            [], seed, minval=None, maxval=None, dtype=tf.int64
+        )
+        records = records.shuffle(
+            _SHUFFLED_BATCHES * plan.options.batch_size,
+            seed=once,
+            reshuffle_each_iteration=False,
+        )
+    skipped = tf.constant([0, plan.skipped], tf.int64)
+    skipped = tf.gather(skipped, tf.cast(tf.equal(epoch, plan.first_epoch), tf.int32))
+    turn = tf.stack([epoch, 0, 0])
+    return records.skip(skipped).map(lambda record: (record, turn))
 
 
 @dataclasses.dataclass
@@ -126,7 +159,7 @@ def _as_manifest(prepared: Preparation) -> Manifest:
         salt=prepared.options.split_salt,
         buckets=prepared.plan.buckets,
         ledger={},
-        options={},
+        options={"covered_fraction": prepared.rules.covered_fraction},
         compression="none",
         versions={},
     )
@@ -152,8 +185,21 @@ def _as_split(shards: list[ShardPlan], prepared: Preparation) -> SplitInfo:
         ),
         classes={one.name: ClassFrequency(0, 0, 0) for one in prepared.rules.classes},
         intensities={"all": None, "foreground": None},
-        pixel_spacing=None,
+        pixel_spacing=_pixel_spacing(patients),
     )
+
+
+def _pixel_spacing(patients: list[PatientPlan]) -> tuple[float, float] | None:
+    """Smallest and largest, None where the headers of some images do not say."""
+    planes = [
+        frame.plane
+        for patient in patients
+        for series in patient.series
+        for frame in series.frames
+        if frame.contours
+    ]
+    found = [value for plane in planes if plane for value in plane.pixel_spacing]
+    return (min(found), max(found)) if found and all(planes) else None
 
 
 def _as_shard(patient: PatientPlan, prepared: Preparation) -> ShardInfo:
@@ -183,9 +229,10 @@ def _read_source(
         for shard in decoding.prepared.plan.shards
         for patient in shard.patients
     }
-    chosen = {info.file: patients[info.file] for info in plan.shards}
+    chosen = {one.info.file: patients[one.info.file] for one in plan.shards}
+    needed = plan.classes.indices[0] if plan.options.unannotated == DROP else ()
     return tf.data.Dataset.from_generator(
-        functools.partial(_records, decoding, chosen, plan.training),
+        functools.partial(_records, decoding, chosen, needed, plan.training),
         args=(seed,),
         output_signature=tf.TensorSpec([], tf.string),
     )
@@ -194,10 +241,14 @@ def _read_source(
 def _records(
     decoding: _Decoding,
     patients: Mapping[str, PatientPlan],
+    needed: Sequence[int],
     training: bool,
     seed: Any,
 ) -> Iterator[bytes]:
-    """Serialized records of one epoch, decoded as they are asked for."""
+    """Serialized records of one epoch, decoded as they are asked for.
+
+    Only those on which the needed classes were annotated.
+    """
     names = list(patients)
     if training:
         random.Random(f"{seed.tolist()}").shuffle(names)
@@ -206,9 +257,11 @@ def _records(
     for name in names:
         for outcome in patient_outcomes(folder, rules, patients[name]):
             decoding.ledger.leave(outcome.left)
-            if outcome.example is not None:
+            example = outcome.example
+            if example is not None:
                 empty = False
-                yield example_schema.encode(outcome.example)
+                if all(example.annotated[place] for place in needed):
+                    yield example_schema.encode(example)
     _end_epoch(decoding, empty)
 
 

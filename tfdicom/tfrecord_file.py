@@ -12,7 +12,7 @@ import pathlib
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 import google_crc32c
 
@@ -20,7 +20,9 @@ import google_crc32c
 _WINDOW_BITS = {"none": None, "zlib": 15, "gzip": 31}
 COMPRESSIONS = tuple(_WINDOW_BITS)
 _HEADER, _FOOTER = 12, 4
-_CHUNK = 1 << 16  # bytes inflated at a time
+# Bytes inflated at a time. As many as TensorFlow does, so that where a stream is
+# damaged both lose the same records before it.
+_CHUNK = 1 << 18
 
 
 def _window_bits(compression: str) -> int | None:
@@ -28,6 +30,11 @@ def _window_bits(compression: str) -> int | None:
         known = ", ".join(COMPRESSIONS)
         raise ValueError(f"compression={compression!r}: choose one of {known}")
     return _WINDOW_BITS[compression]
+
+
+def inflater(compression: str) -> Any:
+    """A ``zlib.decompressobj`` for whole files of a compression other than none."""
+    return zlib.decompressobj(_window_bits(compression) or zlib.MAX_WBITS)
 
 
 def _masked_crc(data: bytes) -> bytes:
@@ -94,7 +101,7 @@ class _Reader:
     def __init__(self, file: IO[bytes], compression: str) -> None:
         self._file = file
         bits = _window_bits(compression)
-        self._inflate = zlib.decompressobj(bits) if bits else None
+        self._inflate = inflater(compression) if bits else None
         self._buffer = b""
 
     def __call__(self, size: int) -> bytes:
@@ -125,6 +132,20 @@ def read_record_at(path: pathlib.Path, offset: int) -> bytes:
       ValueError: There is no whole record.
     """
     with path.open("rb") as file:
-        file.seek(offset)
-        read = _Reader(file, "none")
-        return _checked(read(_HEADER), read, f"{path}, offset {offset}")
+        return record_at(file, offset, f"{path}, offset {offset}")
+
+
+def record_at(file: IO[bytes], offset: int, where: str) -> bytes:
+    """One record of an open uncompressed file.
+
+    Args:
+      file: Open for reading, seekable.
+      offset: Of the record.
+      where: What to call it in a message.
+
+    Raises:
+      ValueError: There is no whole record.
+    """
+    file.seek(offset)
+    read = _Reader(file, "none")
+    return _checked(read(_HEADER), read, where)

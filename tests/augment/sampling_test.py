@@ -328,5 +328,21 @@ def test_packed_padding_is_replaced():
     assert (values[1, :5] == -2000).all()
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("edge", ["constant", "reflect"])
+def test_a_soft_mask_is_a_linear_image(edge, jit_compile):
+    matrix = spatial.source_matrix(
+        spatial.motion(BATCH, rotation=0.4, shift_rows=2.25),
+        centre=spatial.window_centre(_extent(), (ROWS, COLUMNS)),
+        size=(ROWS, COLUMNS),
+        spacing=SPACING,
+    )
+    fields = {"edge": edge, "jit_compile": jit_compile}
+    soft = np.concatenate([IMAGE, 1 - IMAGE], axis=3)
+    _, found = _warp(IMAGE, soft, matrix, image_interpolation="cubic", **fields)
+    wanted, _ = _warp(soft, MASK, matrix, fill=tf.zeros([BATCH]), **fields)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

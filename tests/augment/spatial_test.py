@@ -13,10 +13,12 @@ SPACING = tf.constant([[1.0, 1.0], [2.0, 0.8]])
 EXTENT = tf.constant([[ROWS, COLUMNS]] * BATCH)
 
 
-def _matrix(motion, *, size=(ROWS, COLUMNS), spacing=SPACING):
+def _matrix(motion, *, size=(ROWS, COLUMNS), spacing=SPACING, step=None):
     move = spatial.motion(BATCH, **motion)
     centre = spatial.window_centre(EXTENT, size)
-    return spatial.source_matrix(move, centre=centre, size=size, spacing=spacing)
+    return spatial.source_matrix(
+        move, centre=centre, size=size, spacing=spacing, step=step
+    )
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0), (2.0, 0.8), (0.5, 1.7)])
@@ -32,6 +34,39 @@ def test_rotation_and_scale_are_true_in_millimetres(angle, spacing):
     np.testing.assert_allclose(in_mm, np.array([[c, -s], [s, c]]) / 1.25, atol=1e-6)
     middle = np.array([(COLUMNS - 1) / 2, (ROWS - 1) / 2, 1])
     np.testing.assert_allclose(matrix @ middle, middle, atol=1e-5)
+
+
+@pytest.mark.parametrize("target", [(1.0, 1.0), (3.0, 0.7)])
+def test_with_a_step_the_motion_is_in_millimetres_too(target):
+    motion = {
+        "rotation": 0.4,
+        "shear": 0.3,
+        "scale_rows": 1.25,
+        "scale_columns": 0.8,
+        "sign_columns": -1.0,
+        "shift_columns": 2.0,
+    }
+    size = (11, 13)
+    step = tf.constant(target) / SPACING
+    matrix = _matrix(motion, size=size, step=step).numpy().astype(float)
+    # The same motion of pixels of 1 x 1 mm.
+    plain = _matrix(motion, size=size, spacing=tf.ones([BATCH, 2])).numpy()[0]
+    for n in range(BATCH):
+        to_mm = np.diag([target[1], target[0]])
+        from_mm = np.diag(1 / SPACING[n].numpy()[::-1])
+        expected = from_mm @ plain[:2, :2] @ to_mm
+        np.testing.assert_allclose(matrix[n, :2, :2], expected, atol=1e-5)
+        # Shifts are in pixels of the output.
+        shifted_middle = np.array([(size[1] - 1) / 2 + 2, (size[0] - 1) / 2, 1])
+        centre = spatial.window_centre(EXTENT, size).numpy()[n, ::-1]
+        np.testing.assert_allclose((matrix[n] @ shifted_middle)[:2], centre, atol=1e-5)
+
+
+def test_a_step_of_one_changes_nothing():
+    motion = {"rotation": [0.4, -2.0], "shear": 0.3, "scale_rows": 1.25}
+    np.testing.assert_array_equal(
+        _matrix(motion, step=tf.ones([BATCH, 2])), _matrix(motion)
+    )
 
 
 @pytest.mark.parametrize("absent", [math.nan, 0.0])
@@ -91,15 +126,16 @@ def test_quarter_turns_are_all_drawn():
     np.testing.assert_allclose(counts / 4000, [0.4, 0.2, 0.2, 0.2], atol=0.03)
 
 
-def _centres(options, points, *, extent, size):
+def _centres(options, points, *, extent, size, step=None):
     draws = _draws()
     count = 4000
     extent = tf.constant([extent] * count)
     centre = spatial.window_centre(extent, size)
     points = tf.constant(np.tile(points, (count, 1, 1, 1)), tf.int64)
-    moved = spatial.random_centre(
-        draws, options, centre, extent=extent, size=size, points=points
-    )
+    window = {"extent": extent, "size": size, "points": points}
+    if step is not None:
+        window["step"] = tf.constant([step] * count)
+    moved = spatial.random_centre(draws, options, centre, **window)
     return centre.numpy(), moved.numpy()
 
 
@@ -111,6 +147,26 @@ def test_random_crop_is_anywhere_inside():
     assert (start == np.rint(start)).all()
     assert start[:, 0].min() == 0 and start[:, 0].max() == 20
     assert start[:, 1].min() == 0 and start[:, 1].max() == 10
+
+
+@pytest.mark.parametrize("options", ["random_crop", "foreground_crop"])
+@pytest.mark.parametrize("step", [(1.6, 2.3), (0.4, 0.7), (1.0, 1.0)])
+def test_a_window_with_a_step_covers_more_or_less_of_the_source(step, options):
+    options = AugmentOptions(**{options: 1.0})
+    points = np.array([[[0, 0], [39, 29], [20, 15]]])
+    extent, size = (40, 30), (12, 10)
+    _, moved = _centres(options, points, extent=extent, size=size, step=step)
+    for axis in (0, 1):
+        half = (size[axis] * step[axis] - min(step[axis], 1)) / 2
+        highest = extent[axis] - 1 - half
+        places = np.unique(moved[:, axis])
+        assert places[0] == pytest.approx(half, abs=1e-4)
+        assert highest - 1 < places[-1] <= highest + 1e-4
+        at = places - half
+        np.testing.assert_allclose(at, np.rint(at), atol=1e-4)
+    if step == (1.0, 1.0):
+        _, expected = _centres(options, points, extent=extent, size=size)
+        np.testing.assert_array_equal(moved, expected)
 
 
 def test_foreground_crop_is_about_a_point_of_a_random_class():

@@ -197,7 +197,7 @@ def _hashed(draws: tf.Tensor, count: int, part: int) -> tf.Tensor:
     # Odd factors spread 24 bits over 32 without loss.
     first = key[:, :1] * _word(0x9E3779B1) + _word(part * 0x85EBCA77 % 2**32)
     second = key[:, 1:] * _word(0xC2B2AE3D)
-    x = tf.cast(tf.range(count, dtype=tf.int32)[tf.newaxis], tf.uint32) ^ first
+    x = tf.cast(tf.range(count, dtype=tf.int32), tf.uint32)[tf.newaxis] ^ first
     x = (x ^ tf.bitwise.right_shift(x, _word(16))) * _word(0x7FEB352D)
     x = (x ^ tf.bitwise.right_shift(x, _word(15))) + second
     x = x * _word(0x846CA68B)

@@ -3,6 +3,9 @@
 Two ways to the same result. ``warp`` takes any image. ``pack``, ``warp_packed`` and
 ``unpack`` take grey images of up to 16 bits with up to 8 planes: a pixel and its planes
 travel as one 32-bit word, so that one gather serves both; gathers are what it costs.
+
+Places and bits are uint32: TensorFlow keeps int32 in the memory of the CPU, and works
+on it there, also where a GPU does the rest.
 """
 
 from __future__ import annotations
@@ -82,7 +85,8 @@ def warp(
 
     Args:
       image: float32 ``[batch, rows, columns, channels]``, any value range.
-      mask: uint8 ``[batch, rows, columns, classes]``, 0 or 1.
+      mask: uint8 ``[batch, rows, columns, classes]``, 0 or 1; or float32, which is
+        interpolated linearly and stays float32.
       places: Where.
       how: How.
       fill: float32 ``[batch]``: the image's value outside of the source with a constant
@@ -94,6 +98,10 @@ def warp(
     """
     compiled = functools.partial(kernel, jit_compile=jit_compile, how=how)
     pixels = compiled(_warp_image)(image, fill, *places)
+    if mask.dtype.is_floating:
+        linear = dataclasses.replace(how, image_interpolation=LINEAR)
+        sample = kernel(_warp_image, jit_compile=jit_compile, how=linear)
+        return pixels, sample(mask, tf.zeros_like(fill), *places)
     planes = []
     for first in range(0, mask.shape[3], PACKED_PLANES):
         some = mask[..., first : first + PACKED_PLANES]
@@ -106,7 +114,7 @@ def warp(
 def _warp_image(
     image: tf.Tensor, fill: tf.Tensor, *places: tf.Tensor, how: Sampling
 ) -> tf.Tensor:
-    batch, rows, columns, depth = image.shape
+    _, rows, columns, depth = image.shape
     flat = tf.reshape(tf.transpose(image, [0, 3, 1, 2]), [-1])
     # Channels as further images: gathers of single values are the fast ones.
     repeated = (tf.repeat(one, depth, axis=0) for one in places)
@@ -115,15 +123,15 @@ def _warp_image(
     total = (1.0 - sum(row.weights) * sum(column.weights)) * fill
     for at, weight in _taps(row, column, rows, columns):
         total += tf.gather(flat, at) * weight
-    return tf.transpose(tf.reshape(total, [batch, depth, *how.size]), [0, 2, 3, 1])
+    return tf.transpose(tf.reshape(total, [-1, depth, *how.size]), [0, 2, 3, 1])
 
 
 def _codes(planes: tf.Tensor, how: Sampling) -> tf.Tensor:
-    """Planes ``[batch, planes, rows, columns]`` as bits of one int32."""
+    """Planes ``[batch, planes, rows, columns]`` as bits of one uint32."""
     del how
-    code = tf.cast(planes[:, 0], tf.int32)
+    code = tf.cast(planes[:, 0], tf.uint32)
     for index in range(1, planes.shape[1]):
-        code |= tf.bitwise.left_shift(tf.cast(planes[:, index], tf.int32), index)
+        code |= tf.bitwise.left_shift(tf.cast(planes[:, index], tf.uint32), index)
     return code
 
 
@@ -132,7 +140,7 @@ def _warp_codes(
 ) -> tf.Tensor:
     _, rows, columns = codes.shape
     row, column = _axes(*places, how=how, interpolation=LINEAR)
-    flat = tf.reshape(codes, [-1])
+    flat = tf.bitcast(tf.reshape(codes, [-1]), tf.int32)  # as gathers want it
     taps = list(_taps(row, column, rows, columns))
     words = [tf.gather(flat, at) for at, _ in taps]
     return _decided(
@@ -143,7 +151,9 @@ def _warp_codes(
 def _decided(
     words: Sequence[tf.Tensor], weights: Sequence[tf.Tensor], planes: int, mask: str
 ) -> tf.Tensor:
-    """The planes of a pixel as bits, from those of its four neighbours."""
+    """The planes of a pixel as bits of a uint32, from those of its neighbours."""
+    words = [tf.bitcast(word, tf.uint32) for word in words]
+    zero = tf.constant(0, tf.uint32)
     if mask == NEAREST:
         best, code = weights[0], words[0]
         for word, weight in zip(words[1:], weights[1:], strict=True):
@@ -151,16 +161,17 @@ def _decided(
             best = tf.maximum(weight, best)
         # Where most of the weight lies outside of the source, nothing is nearest.
         outside = tf.add_n(list(weights)) < 0.5
-        return tf.where(outside, 0, code & ((1 << planes) - 1))
+        return tf.where(outside, zero, code & ((1 << planes) - 1))
     result = tf.zeros_like(words[0])
     for plane in range(planes):
+        bit = tf.constant(1 << plane, tf.uint32)
         total = tf.add_n(
             [
-                tf.where(tf.equal(word & (1 << plane), 0), 0.0, weight)
+                tf.where(tf.equal(word & bit, zero), 0.0, weight)
                 for word, weight in zip(words, weights, strict=True)
             ]
         )
-        result |= tf.where(total >= 0.5, 1 << plane, 0)
+        result |= tf.where(total >= 0.5, bit, zero)
     return result
 
 
@@ -183,7 +194,8 @@ def pack(
     low, high = (_for_each_image(padding[:, i]) for i in (0, 1))
     is_padding = (stored >= low) & (stored <= high)
     values = tf.where(is_padding, minimum[:, tf.newaxis, tf.newaxis], values)
-    return tf.bitwise.left_shift(values, 16) | _codes(planes, Sampling(size=(0, 0)))
+    codes = tf.bitcast(_codes(planes, Sampling(size=(0, 0))), tf.int32)
+    return tf.bitwise.left_shift(values, 16) | codes
 
 
 def warp_packed(
@@ -232,6 +244,7 @@ def warp_packed(
     fraction = tf.cast((total - first) * scale + 0.5, tf.int32)
     fraction = tf.clip_by_value(fraction, 0, 2**_GREY_BITS - 1)
     decided = _decided(gathered, weights, planes, how.mask_interpolation)
+    decided = tf.bitcast(decided, tf.int32)
     return tf.bitwise.left_shift(fraction, PACKED_PLANES) | decided
 
 
@@ -254,7 +267,8 @@ def unpack_mask(
 ) -> tf.Tensor:
     """The planes as mask, uint8 ``[batch, rows, columns, planes]``."""
     del how
-    shifted = tf.bitwise.right_shift(packed[..., tf.newaxis], tf.range(planes))
+    words = tf.bitcast(packed, tf.uint32)[..., tf.newaxis]
+    shifted = tf.bitwise.right_shift(words, tf.constant([*range(planes)], tf.uint32))
     return tf.cast(shifted & 1, tf.uint8)
 
 
@@ -306,7 +320,8 @@ def _neighbours(
             weights[number] = tf.where(inside, weights[number], 0.0)
         elif edge == REFLECT:
             at = _reflected(at, last)
-        indices.append(tf.cast(tf.clip_by_value(at, 0.0, last), tf.int32))
+        at = tf.cast(tf.clip_by_value(at, 0.0, last), tf.int32)
+        indices.append(tf.bitcast(at, tf.uint32))
     return _Axis(tuple(indices), tuple(weights))
 
 
@@ -332,12 +347,13 @@ def _taps(
     row: _Axis, column: _Axis, rows: int, columns: int
 ) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
     """Flat index and weight of each neighbour, rows first."""
-    batch = row.indices[0].shape[0]
-    base = (tf.range(batch) * (rows * columns))[:, tf.newaxis, tf.newaxis]
+    batch = tf.shape(row.weights[0])[0]
+    base = tf.cast(tf.range(batch) * (rows * columns), tf.uint32)
+    base = base[:, tf.newaxis, tf.newaxis]
     for at_row, weight in zip(row.indices, row.weights, strict=True):
         line = at_row * columns + base
         for at_column, other in zip(column.indices, column.weights, strict=True):
-            yield line + at_column, weight * other
+            yield tf.bitcast(line + at_column, tf.int32), weight * other
 
 
 def crop_or_pad(

@@ -172,10 +172,10 @@ def _half_window(size: tuple[int, int], step: tf.Tensor | None) -> tf.Tensor:
     Inside are the output's pixels, as wide as they are, and with steps under 1 also
     the centres of its outermost ones, which else would be sampled beyond the source.
     """
-    size_ = tf.constant([size], tf.float32)
+    width = tf.constant([size], tf.float32)
     if step is None:
-        return (size_ - 1.0) / 2.0
-    return (size_ * step - tf.minimum(step, 1.0)) / 2.0
+        return (width - 1.0) / 2.0
+    return (width * step - tf.minimum(step, 1.0)) / 2.0
 
 
 def _foreground_point(
@@ -230,7 +230,7 @@ def source_matrix(
     (a, b), (c, d) = _linear(move)
     columns, rows = (a, b * ratio), (c / ratio, d)
     if step is not None:
-        # Of the output's pixels the source's, then moved as these are.
+        # Output pixels become source pixels first; the rest moves these.
         columns = (columns[0] * step[:, 1], columns[1] * step[:, 0])
         rows = (rows[0] * step[:, 1], rows[1] * step[:, 0])
     x = (size[1] - 1) / 2 + move.shift_columns
