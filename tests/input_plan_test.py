@@ -210,6 +210,24 @@ def test_what_is_resampled_is_sampled_as_in_training(folder):
         assert found.moves == training
 
 
+@pytest.mark.parametrize("crop", ["random_crop", "foreground_crop"])
+def test_a_crop_is_not_larger_than_the_images(folder, crop):
+    fields = {"augment": f"{crop}=0.5", "unannotated": "ignore"}
+    message = f"{crop}: a window .* 13 x 16 is larger than the images, of at most 12 x"
+    with pytest.raises(ValueError, match=message):
+        _plan(folder, image_size="13,16", **fields)
+    assert _plan(folder, image_size="12,16", **fields).crops is False
+    assert _plan(folder, "test", image_size="13,16", **fields).crops  # padded
+
+
+def test_crop_weights_are_of_the_classes_that_are_read(folder):
+    augment = "foreground_crop=1,foreground_crop_classes=outer:3;inner:1"
+    fields = {"augment": augment, "unannotated": "ignore", "image_size": 8}
+    assert _plan(folder, **fields).crop_weights == (1.0, 3.0)
+    with pytest.raises(ValueError, match="'outer' is not among the classes that are"):
+        _plan(folder, classes="inner", **fields)
+
+
 def test_grey_and_colour_do_not_mix(tmp_path):
     _write(tmp_path, synthetic.Frame(), synthetic.Frame(shape=(12, 16, 3)))
     with pytest.raises(ValueError, match=r"\[1, 3\] samples per pixel are mixed"):

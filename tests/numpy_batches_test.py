@@ -179,5 +179,33 @@ def test_each_call_begins_anew(data_dir):
     assert two[: len(first)] == first != two[len(first) :]
 
 
+def _batch_keys(**fields):
+    batches = tfdicom.generate(SAMPLE, jit_compile=False, **{**_READ, **fields})
+    return [tuple(info["key"]) for _, _, info in batches]
+
+
+def test_a_source_starts_where_it_is_told():
+    whole = _batch_keys(num_epochs=2)
+    assert _batch_keys(num_epochs=2, start_step=4) == whole[4:]
+    # With one epoch a pass, a start after the first pass is in the second epoch.
+    second = _batch_keys(start_step=4)
+    every = [key for keys in whole for key in keys]
+    assert [key for keys in second for key in keys] == every[len(every) // 2 :]
+    assert _batch_keys(start_step=4, training=False) == []
+
+
+def test_an_endless_source_goes_on():
+    fields = {"batch_size": 15, "jit_compile": False, "unannotated": "ignore"}
+    batches = tfdicom.generate(SAMPLE, num_epochs=None, start_step=1, **fields)
+    assert [len(image) for image, _ in itertools.islice(batches, 3)] == [15] * 3
+
+
+@pytest.mark.parametrize("field", [{"weights": "1"}, {"positive_fraction": 0.5}])
+def test_a_source_cannot_be_balanced(field):
+    (name,) = field
+    with pytest.raises(ValueError, match=f"{name} needs a converted data set: run"):
+        tfdicom.generate(SAMPLE, **field)
+
+
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

@@ -101,17 +101,39 @@ def shared_batches(epochs: tf.data.Dataset, work: SharedWork) -> tf.data.Dataset
 def epoch_batches(work: SharedWork, epoch: tf.Tensor) -> tf.data.Dataset:
     """An epoch's batches as the workers give them, each turn once: of ``Batch``."""
     turns = _numbered(work.turns(epoch))
-    asked = work.batches(_in_pieces(turns, work.batch_size))
+    finished = _Finished(work, columns=turns.shape[1])
+    asked = finished(turns)
     pieces = -(-tf.shape(turns, tf.int64)[0] // work.batch_size)
-    answers = _answers(asked, pieces, work)
-    counted = _watched(answers, work).scan(
+    counted = _watched(_answers(asked, pieces, work), work).scan(
         (tf.zeros([], tf.int32), tf.zeros(tf.shape(turns)[:1], tf.bool)),
         as_written(functools.partial(_count, work, epoch, turns)),
     )
     counted = counted.filter(lambda kind, *_: tf.not_equal(kind, _TICK))
-    spec = asked.element_spec
-    given = counted.flat_map(as_written(functools.partial(_given, work, spec)))
+    given = counted.flat_map(as_written(functools.partial(_given, finished)))
     return given.take_while(lambda more, _: more).map(lambda _, batch: batch)
+
+
+class _Finished:
+    """The work as one graph function, as it is needed here and elsewhere."""
+
+    def __init__(self, work: SharedWork, *, columns: int) -> None:
+        """Traces nothing until it is called."""
+        signature = [tf.TensorSpec([None, columns], tf.int64)]
+        self.spec: Any = None
+
+        def variant(turns: tf.Tensor) -> tf.Tensor:
+            batches = work.batches(_in_pieces(turns, work.batch_size))
+            self.spec = batches.element_spec
+            return tf.data.experimental.to_variant(batches)
+
+        self._variant = tf.function(
+            variant, autograph=False, input_signature=signature
+        )
+
+    def __call__(self, turns: tf.Tensor) -> tf.data.Dataset:
+        """The finished batches of some turns."""
+        variant = self._variant(turns)
+        return tf.data.experimental.from_variant(variant, self.spec)
 
 
 def _numbered(turns: tf.Tensor) -> tf.Tensor:
@@ -246,19 +268,13 @@ def _report(
 
 
 def _given(
-    work: SharedWork, spec: Any, kind: tf.Tensor, batch: Batch, lost: tf.Tensor
+    finished: _Finished, kind: tf.Tensor, batch: Batch, lost: tf.Tensor
 ) -> tf.data.Dataset:
     """A batch as it came; at the end those that were lost, then one with False."""
-    is_end = tf.equal(kind, _END)
-    if_end = tf.cast(is_end, tf.int64)
+    if_end = tf.cast(tf.equal(kind, _END), tf.int64)
     came = tf.data.Dataset.from_tensors(batch).take(1 - if_end)
     # Made only if there is something to read.
     some = tf.data.Dataset.from_tensors(lost).filter(lambda turns: tf.size(turns) > 0)
-    late = some.flat_map(
-        as_written(
-            lambda turns: work.batches(tf.data.Dataset.from_tensor_slices(turns))
-        )
-    )
-    end = tf.data.Dataset.from_tensors((False, _empty(spec))).take(if_end)
-    whole = came.concatenate(late).map(lambda *batch: (True, batch))
+    whole = came.concatenate(some.flat_map(finished)).map(lambda *one: (True, one))
+    end = tf.data.Dataset.from_tensors((False, _empty(finished.spec))).take(if_end)
     return whole.concatenate(end)

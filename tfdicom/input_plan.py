@@ -32,7 +32,8 @@ from tfdicom.patient_leakage import check_leakage
 _TRAIN = "train"
 _COMPRESSION = {"none": "", "zlib": "ZLIB", "gzip": "GZIP"}
 _NARROW = [(name,) for name in ("int8", "uint8", "int16", "uint16")]
-_WARPS = tuple(name for name in MOVES if not name.endswith("_crop"))
+_CROPS = ("random_crop", "foreground_crop")
+_WARPS = tuple(name for name in MOVES if name not in _CROPS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,6 +152,14 @@ class InputPlan:
         return None if asked in (AUTO, MEMORY, NO_CACHE) else asked
 
     @property
+    def crop_weights(self) -> tuple[float, ...] | None:
+        """How often foreground_crop chooses each class, None for all alike."""
+        weights = self.augmentation.crop_weights
+        if weights is None:
+            return None
+        return tuple(weights.get(name, 0.0) for name in self.class_names)
+
+    @property
     def first_epoch(self) -> int:
         """Epoch in which ``start_step`` lies."""
         return self._start[0]
@@ -244,6 +253,7 @@ def plan_reading(
         warnings=tuple(filter(None, warnings)),
     )
     _check_order(plan)
+    _check_crops(plan)
     return plan
 
 
@@ -312,6 +322,26 @@ def _check_order(plan: InputPlan) -> None:
             "be shuffled only in memory or from a copy. Choose cache='memory', a "
             "larger cache_memory_mb, or cache='FOLDER' for a copy that is not "
             "compressed; or convert with --compression=none"
+        )
+
+
+def _check_crops(plan: InputPlan) -> None:
+    """Whether a window that is to be moved about fits into any source."""
+    named = plan.augmentation.crop_weights or {}
+    for name in named:
+        if name not in plan.class_names:
+            raise ValueError(
+                f"foreground_crop_classes: {name!r} is not among the classes that are "
+                f"read, {', '.join(plan.class_names)}"
+            )
+    asked = [name for name in _CROPS if plan.augmentation.may(name)]
+    too_large = [n > most for n, most in zip(plan.size, plan.shape, strict=False)]
+    if asked and any(too_large) and plan.options.spacing is None:
+        rows, columns, _ = plan.shape
+        raise ValueError(
+            f"{asked[0]}: a window of image_size {plan.size[0]} x {plan.size[1]} is "
+            f"larger than the images, of at most {rows} x {columns}; choose a smaller "
+            f"image_size, or leave {asked[0]} out"
         )
 
 

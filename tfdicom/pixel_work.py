@@ -184,6 +184,7 @@ def _motion(tensors: Tensors, draws: tf.Tensor, plan: InputPlan) -> Tensors:
     if plan.is_random:
         named = random_stream.by_operation(draws)
         window = {"extent": extent, "size": size, "points": _points(tensors, plan)}
+        window["class_weights"] = plan.crop_weights
         centre = spatial.random_centre(named, options, centre, **window, **steps)
         move = spatial.random_motion(named, options, size=size)
         if options.elastic:

@@ -91,8 +91,10 @@ def _refuse(options: InputOptions) -> None:
 
 
 def _epochs(plan: InputPlan) -> tf.data.Dataset:
-    epochs = tf.data.Dataset.range(plan.options.epochs or tf.int64.max)
-    return epochs.skip(plan.first_epoch)
+    first, last = plan.first_epoch, plan.options.epochs or tf.int64.max
+    if last == 1 and plan.training:
+        last = first + 1  # each pass is a further epoch, and so is one that starts late
+    return tf.data.Dataset.range(first, max(last, first))
 
 
 @as_written

@@ -84,7 +84,10 @@ def augment_changes() -> str:
                 allowed = "true, false"
             elif known["choices"]:
                 allowed = ", ".join(known["choices"])
+            elif known["kind"] is str:
+                allowed = "text"
             default = str(field.default).removesuffix(".0").lower()
+            default = "" if field.default is None else default
             rows.append(f"| `{field.name}` | {allowed} | {default} | {known['help']} |")
     return "\n".join(rows)
 

@@ -152,7 +152,7 @@ def test_the_fill_is_each_images_minimum():
 
 def test_a_rotation_turns_millimetres():
     square = _augmented("rotation=90")[0]
-    flat = _augmented("rotation=90", pixel_spacing=np.full((5, 2), 3.0))[0]
+    flat = _augmented("rotation=90", pixel_spacing=[3.0, 3.0])[0]
     np.testing.assert_allclose(flat, square, atol=1e-4)
     tall = _augmented("rotation=90", pixel_spacing=np.array([[2.0, 1.0]] * 5))[0]
     assert abs(tall - square).max() > 0.1
@@ -266,6 +266,8 @@ _REFUSED = [
     ({"image": IMAGE[0]}, r"image has the shape \(24, 20, 2\)"),
     ({"mask": MASK[:, :5]}, "differ in batch, rows or columns"),
     ({"mask": MASK[:3]}, "differ in batch, rows or columns"),
+    ({"epoch": 1.5}, "epoch is float32; whole numbers are wanted"),
+    ({"key_hash": IMAGE[:, 0, 0, 0]}, "key_hash is float32; whole numbers"),
 ]
 
 
@@ -274,6 +276,14 @@ def test_what_is_not_allowed_is_said(wrong, message):
     given = {"image": IMAGE, "mask": MASK, "augment": "light", **wrong}
     with pytest.raises(ValueError, match=message):
         augment_batch(given.pop("image"), given.pop("mask"), **given)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"key_hash": KEYS[:2]}, {"epoch": [1, 2]}, {"fill": [1.0, 2.0]}]
+)
+def test_numbers_of_another_batch_are_refused(wrong):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        _augmented(**wrong)
 
 
 @pytest.mark.parametrize("way", ["eager", "map"])

@@ -58,6 +58,9 @@ def test_parses(value, expected):
         ("scale=nan", "scale=nan: allowed is 0 to 9"),
         ("contrast=inf", "contrast=inf: allowed is 0 to 9"),
         ("flip_up_down=2", "flip_up_down=2.0: allowed is 0 to 1"),
+        ("foreground_crop_classes=inner", "'inner:3;outer:1' is wanted"),
+        ("foreground_crop_classes=inner:1;inner:2", "each class once"),
+        ("foreground_crop_classes=inner:0", "with a number above 0"),
         (3, "augment=3: text, AugmentOptions or None"),
     ],
 )
@@ -84,6 +87,7 @@ def test_every_change_is_in_one_group():
     fields = {field.name for field in dataclasses.fields(AugmentOptions)}
     how = {"elastic_grid", "image_interpolation", "mask_interpolation", "edge"}
     how |= {"gamma_keeps_mean", "cutout_count", "cutout_mask"}
+    how.add("foreground_crop_classes")
     shares = {name for name in fields if name.endswith("_probability")}
     assert set(groups) == fields - how - shares
 

@@ -126,13 +126,14 @@ def test_quarter_turns_are_all_drawn():
     np.testing.assert_allclose(counts / 4000, [0.4, 0.2, 0.2, 0.2], atol=0.03)
 
 
-def _centres(options, points, *, extent, size, step=None):
+def _centres(options, points, *, extent, size, step=None, weights=None):
     draws = _draws()
     count = 4000
     extent = tf.constant([extent] * count)
     centre = spatial.window_centre(extent, size)
     points = tf.constant(np.tile(points, (count, 1, 1, 1)), tf.int64)
     window = {"extent": extent, "size": size, "points": points}
+    window["class_weights"] = weights
     if step is not None:
         window["step"] = tf.constant([step] * count)
     moved = spatial.random_centre(draws, options, centre, **window)
@@ -177,6 +178,22 @@ def test_foreground_crop_is_about_a_point_of_a_random_class():
     found, counts = np.unique(moved, axis=0, return_counts=True)
     assert found.tolist() == [[18, 12], [20, 15], [22, 15]]
     np.testing.assert_allclose(counts / 4000, [0.5, 0.25, 0.25], atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("weights", "shares"),
+    [((3.0, 9.0, 1.0), (0.75, 0.25)), ((0.0, 1.0, 2.0), (0.0, 1.0)), ((1, 0, 0), (1, 0))],
+)
+def test_foreground_crop_chooses_classes_by_weight(weights, shares):
+    points = np.array([[[20, 15]], [[-1, -1]], [[18, 12]]])
+    options = AugmentOptions(foreground_crop=1.0)
+    window = {"extent": (40, 30), "size": (11, 11), "weights": weights}
+    _, moved = _centres(options, points, **window)
+    found = [(moved == place).all(axis=1).mean() for place in ((20, 15), (18, 12))]
+    np.testing.assert_allclose(found, shares, atol=0.03)
+    # Only a class that is not wanted is there.
+    centre, moved = _centres(options, points[1:2], **{**window, "weights": (0.0,)})
+    np.testing.assert_array_equal(moved, centre)
 
 
 def test_windows_stay_inside_and_the_rest_stays_centred():

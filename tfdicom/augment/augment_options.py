@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from tfdicom import options
@@ -114,6 +116,12 @@ class AugmentOptions:
         "pixel of a random class that is present; it goes before random_crop.",
         0.0,
     )
+    foreground_crop_classes: str | None = options.option(
+        None,
+        "How often foreground_crop chooses each class of those that are present, "
+        "relatively, as 'inner:3;outer:1'; a class that is not named, never. Not "
+        "given: all alike.",
+    )
     image_interpolation: str = options.option(
         "linear", "How the image is sampled.", choices=("linear", "cubic")
     )
@@ -222,8 +230,28 @@ class AugmentOptions:
         """
         try:
             options.check(self)
+            _ = self.crop_weights
         except ValueError as error:
             raise ValueError(f"augment: {error}") from None
+
+    @property
+    def crop_weights(self) -> Mapping[str, float] | None:
+        """Weights of ``foreground_crop_classes`` by class, None if not given."""
+        text = self.foreground_crop_classes
+        if text is None:
+            return None
+        parts = [part.rpartition(":") for part in text.split(";") if part.strip()]
+        try:
+            found = {name.strip(): float(weight) for name, _, weight in parts}
+        except ValueError:
+            found = {}
+        named = found and len(found) == len(parts) and all(found)
+        if not named or not all(0 < one < math.inf for one in found.values()):
+            raise ValueError(
+                f"foreground_crop_classes={text!r}: 'inner:3;outer:1' is wanted, each "
+                "class once, with a number above 0"
+            )
+        return found
 
     @property
     def moves(self) -> bool:

@@ -60,10 +60,11 @@ def augment_batch(
         as the size stays.
       seed: Any integer of 64 bits.
       epoch: Integer, one for all or ``[batch]``; its low 32 bits count.
-      key_hash: int64 ``[batch]``: names each example, as the record's
-        ``example/key_hash`` does. By default 0, 1, 2, ... in each batch.
-      pixel_spacing: float32 ``[batch, 2]``: mm between rows, between columns, so that a
-        rotation turns millimetres. By default, and where NaN, pixels are square.
+      key_hash: int64 ``[batch]``: names each example, as the record's own does. By
+        default 0, 1, 2, ... in each batch.
+      pixel_spacing: float32 ``[batch, 2]``, or ``[2]`` for all: mm between rows,
+        between columns, so that a rotation turns millimetres. By default, and where
+        NaN, pixels are square.
       fill: The image's value outside of the source, one for all or ``[batch]``. By
         default each image's minimum.
       jit_compile: Compile with XLA all but the Fourier transforms.
@@ -85,12 +86,13 @@ def augment_batch(
     if key_hash is None:
         key_hash = tf.range(tf.cast(batch, tf.int64))
     numbers = {
-        "seed": tf.constant(seed, tf.int64),
-        "epoch": tf.cast(epoch, tf.int64),
-        "key_hash": tf.cast(key_hash, tf.int64),
+        "seed": _whole("seed", seed),
+        "epoch": tf.broadcast_to(_whole("epoch", epoch), [batch]),
+        "key_hash": tf.broadcast_to(_whole("key_hash", key_hash), [batch]),
     }
     if pixel_spacing is not None:
-        numbers["spacing"] = tf.cast(pixel_spacing, tf.float32)
+        spacing = tf.cast(pixel_spacing, tf.float32)
+        numbers["spacing"] = tf.broadcast_to(spacing, [batch, 2])
     if fill is not None:
         numbers["fill"] = tf.broadcast_to(tf.cast(fill, tf.float32), [batch])
     return _graph(options, jit_compile)(image, mask, numbers)
@@ -104,6 +106,13 @@ def _without_crops(options: AugmentOptions) -> AugmentOptions:
                 "size of the image; 0 is allowed (input_fn crops, to image_size)"
             )
     return options
+
+
+def _whole(name: str, value: tf.Tensor | int) -> tf.Tensor:
+    found = tf.convert_to_tensor(value)
+    if not found.dtype.is_integer:
+        raise ValueError(f"{name} is {found.dtype.name}; whole numbers are wanted")
+    return tf.cast(found, tf.int64)
 
 
 def _checked(image: tf.Tensor, mask: tf.Tensor) -> Pair:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -132,6 +132,7 @@ def random_centre(
     extent: tf.Tensor,
     size: tuple[int, int],
     points: tf.Tensor,
+    class_weights: Sequence[float] | None = None,
     step: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Moves the window: to a random place, or to a random foreground pixel.
@@ -144,6 +145,8 @@ def random_centre(
       size: Rows and columns of the output.
       points: int64 ``[batch, classes, points, 2]``: rows and columns of foreground
         pixels, -1 where there are none.
+      class_weights: How often each class is chosen of those that are present,
+        relatively; all alike if None.
       step: float32 ``[batch, 2]``: source pixels from one output pixel to the next,
         along rows and along columns; None for 1.
 
@@ -158,7 +161,7 @@ def random_centre(
     anywhere = low + tf.floor(draws["random_crop_place"] * places)
     wanted = random_stream.chosen(draws["random_crop"], options.random_crop)
     moved = tf.where(wanted[:, tf.newaxis], anywhere, centre)
-    found, point = _foreground_point(draws, points)
+    found, point = _foreground_point(draws, points, class_weights)
     wanted = random_stream.chosen(draws["foreground_crop"], options.foreground_crop)
     wanted &= found
     inside = tf.floor(tf.clip_by_value(point, low, high) - low) + low
@@ -179,21 +182,25 @@ def _half_window(size: tuple[int, int], step: tf.Tensor | None) -> tf.Tensor:
 
 
 def _foreground_point(
-    draws: Mapping[str, tf.Tensor], points: tf.Tensor
+    draws: Mapping[str, tf.Tensor],
+    points: tf.Tensor,
+    class_weights: Sequence[float] | None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Whether an example has any, and (row, column) of one of a random class."""
     points = tf.cast(points, tf.float32)
     counts = tf.reduce_sum(tf.cast(points[..., 0] >= 0, tf.int32), axis=2)
-    present = counts > 0
-    classes = tf.reduce_sum(tf.cast(present, tf.int32), axis=1)
-    rank = _pick(draws["foreground_crop_place"][:, 0], classes)
-    order = tf.cumsum(tf.cast(present, tf.int32), axis=1) - 1
-    is_one = present & tf.equal(order, rank[:, tf.newaxis])
-    which = tf.argmax(tf.cast(is_one, tf.int32), axis=1, output_type=tf.int32)
+    weights = tf.constant(class_weights or [1.0] * points.shape[1], tf.float32)
+    reached = tf.cumsum(tf.where(counts > 0, weights, 0.0), axis=1)
+    total = reached[:, -1:]
+    target = draws["foreground_crop_place"][:, :1] * total
+    # Rounding must not lead beyond the last class that is present.
+    passed = (reached <= target) & (reached < total)
+    which = tf.reduce_sum(tf.cast(passed, tf.int32), axis=1)
+    which = tf.minimum(which, points.shape[1] - 1)
     of_class = tf.gather(points, which, batch_dims=1)
     count = tf.gather(counts, which, batch_dims=1)
     at = _pick(draws["foreground_crop_place"][:, 1], count)
-    return classes > 0, tf.gather(of_class, at, batch_dims=1)
+    return total[:, 0] > 0, tf.gather(of_class, at, batch_dims=1)
 
 
 def _pick(uniform: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
