@@ -46,6 +46,7 @@ setuptools.setup(
         # The last TensorFlow with Estimators; Python 3.11 only.
         "estimator": ["tensorflow==2.15.*", "tensorflow-estimator==2.15.*"],
         "test": [
+            "jax[cpu]",
             "matplotlib",
             "mypy",
             "pytest",

@@ -9,8 +9,8 @@ import tensorflow as tf
 from tests import real_data, synthetic
 from tfdicom import doctor
 from tfdicom.input_options import InputOptions
-from tfdicom.input_plan import plan_reading
 from tfdicom.manifest import load_manifest
+from tfdicom.plan_reading import plan_reading
 
 
 def _write(folder, **fields):

@@ -9,8 +9,8 @@ from tfdicom import example_groups
 from tfdicom.example_groups import Group, arrangement
 from tfdicom.example_table import ExampleTable
 from tfdicom.input_options import InputOptions
-from tfdicom.input_plan import plan_reading
 from tfdicom.manifest import load_manifest
+from tfdicom.plan_reading import plan_reading
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +180,8 @@ def test_any_stretch_has_the_shares_of_two_groups(draws):
         share = draws[0] * size / total
         fewest, most = _in_windows(member == 0, size)
         assert np.floor(share) <= fewest <= most <= np.ceil(share), (size, share)
+        # From the beginning on: neither group comes early.
+        assert abs((member[:size] == 0).sum() - share) <= 0.5 + 1e-9
 
 
 @pytest.mark.parametrize("draws", [(5, 3, 1, 1), (40, 17, 3, 29), (8, 8, 8, 8)])

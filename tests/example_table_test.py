@@ -9,8 +9,8 @@ from tests import synthetic
 from tfdicom import example_schema, example_table, tfrecord_file
 from tfdicom.dataset_index import INDEX
 from tfdicom.input_options import InputOptions
-from tfdicom.input_plan import plan_reading
 from tfdicom.manifest import load_manifest
+from tfdicom.plan_reading import plan_reading
 
 EMPTY = np.zeros((2, 12, 16), bool)
 ONLY_OUTER = np.stack([np.zeros((12, 16), bool), np.ones((12, 16), bool)])

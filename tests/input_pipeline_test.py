@@ -331,8 +331,11 @@ def test_info_says_where_an_example_is_from(dataset):
     )
     ((_, _, info),) = data.as_numpy_iterator()
     assert sorted(info) == [
+        "epoch",
         "key",
+        "key_hash",
         "matrix",
+        "occurrence",
         "patient",
         "phase_index",
         "series",
@@ -347,6 +350,8 @@ def test_info_says_where_an_example_is_from(dataset):
         spacing = example.pixel_spacing or (math.nan, math.nan)
         np.testing.assert_array_equal(info["spacing"][n], np.float32(spacing))
         np.testing.assert_array_equal(info["matrix"][n], np.eye(3))
+        assert info["key_hash"][n] == example.key_hash
+    assert not info["epoch"].any() and not info["occurrence"].any()
 
 
 def _sampled(values, column, row, fill):

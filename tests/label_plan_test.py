@@ -6,8 +6,8 @@ import pytest
 
 from tests import synthetic
 from tfdicom.input_options import InputOptions
-from tfdicom.input_plan import plan_reading
 from tfdicom.manifest import load_manifest
+from tfdicom.plan_reading import plan_reading
 
 CLASSES = ("inner", "outer", "spot")
 

@@ -10,8 +10,8 @@ from tests import synthetic
 from tfdicom import example_schema, example_table
 from tfdicom.dataset_index import INDEX
 from tfdicom.input_options import InputOptions
-from tfdicom.input_plan import plan_reading
 from tfdicom.manifest import load_manifest
+from tfdicom.plan_reading import plan_reading
 from tfdicom.record_reading import RecordReader
 
 PATIENTS = {
@@ -201,6 +201,16 @@ def test_a_shard_that_is_gone_is_an_error_and_no_endless_wait(tmp_path):
     _assert_only_these_fail(reader, tmp_path, records, range(6))
 
 
+def test_a_record_is_named_by_its_number_in_its_shard(tmp_path):
+    _write(tmp_path)
+    reader = _reader(tmp_path, unannotated="drop")
+    path = tmp_path / SECOND
+    path.write_bytes(path.read_bytes()[:-1])
+    message = _message(tmp_path, 2, SECOND)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        reader.at(tf.constant(6, tf.int64))
+
+
 def test_an_index_of_another_shard_is_an_error(tmp_path):
     _write(tmp_path)
     reader = _reader(tmp_path)
@@ -214,13 +224,19 @@ def test_an_index_of_another_shard_is_an_error(tmp_path):
 def test_a_graph_says_it_too(tmp_path):
     _write(tmp_path)
 
-    def make():
-        reader = _reader(tmp_path)
-        (tmp_path / FIRST).write_bytes(b"")
-        return tf.data.Dataset.range(2, 3).map(reader.at)
+    def read(use):
+        reader = _reader(tmp_path, on_corrupt="fail")
+        data = (tmp_path / FIRST).read_bytes()
+        (tmp_path / FIRST).write_bytes(bytes(len(data)))
+        return use(reader)
 
-    with pytest.raises(tf.errors.InvalidArgumentError, match=_message(tmp_path, 2)):
-        _in_graph(make, 1)
+    message = _message(tmp_path, 2)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        _in_graph(lambda: read(lambda one: tf.data.Dataset.range(2, 3).map(one.at)), 1)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        record = read(lambda one: one.at(tf.constant(2, tf.int64)))
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            session.run(record)
 
 
 def _until_it_fails(reader, message):

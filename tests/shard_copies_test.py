@@ -1,19 +1,19 @@
+import concurrent.futures
 import hashlib
 import os
 import pathlib
 import sys
 
-import fsspec
 import numpy as np
 import pytest
 
 from tests import synthetic
-from tfdicom import shard_copies, tfrecord_file
+from tfdicom import files, shard_copies, tfrecord_file
 from tfdicom.example_table import shard_paths
 from tfdicom.input_options import InputOptions
 from tfdicom.input_pipeline import input_fn
-from tfdicom.input_plan import plan_reading
 from tfdicom.manifest import load_manifest
+from tfdicom.plan_reading import plan_reading
 
 PATIENTS = {"train": {"a": synthetic.frames(4), "b": synthetic.frames(3)}}
 each_compression = pytest.mark.parametrize("compression", ["none", "zlib", "gzip"])
@@ -80,6 +80,17 @@ def test_a_missing_copy_is_made_anew(tmp_path, capfd):
     assert _content(_copied(folder, tmp_path / "copies")) == content
     assert "copying 1 shards" in capfd.readouterr().err
     assert copies[0].stat().st_mtime_ns == kept
+
+
+def test_many_may_copy_at_the_same_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(shard_copies, "_CHUNK", 50)  # so that they meet
+    folder, plain = _written(tmp_path / "data", "zlib"), _written(tmp_path / "plain")
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        jobs = [threads.submit(_copied, folder, tmp_path / "copies") for _ in range(16)]
+    expected = _content(sorted(plain.glob("*.tfrecord")))
+    for job in jobs:
+        assert _content(job.result()) == expected
+    assert len(_files(tmp_path / "copies")) == 2
 
 
 @each_compression
@@ -172,15 +183,15 @@ def test_read_from_copies_is_read_from_the_data_set(tmp_path, compression, expec
 @pytest.mark.parametrize("compression", ["none", "zlib"])
 def test_copies_bring_a_remote_data_set_near(tmp_path, compression, expected):
     folder = _written(tmp_path / "data", compression)
-    remote = fsspec.filesystem("memory")
+    remote = files.path_of(f"memory://{compression}")
     for path in folder.iterdir():
-        remote.pipe(f"/{compression}/{path.name}", path.read_bytes())
+        (remote / path.name).write_bytes(path.read_bytes())
     copies = str(tmp_path / "copies")
     _assert_equal(_read(f"memory://{compression}", cache=copies), expected)
     shard = "train-00001-of-00002.tfrecord"
     data = bytearray((folder / shard).read_bytes())
     data[:40] = bytes(40)
-    remote.pipe(f"/{compression}/{shard}", bytes(data))
+    (remote / shard).write_bytes(bytes(data))
     for path in pathlib.Path(copies).iterdir():
         path.unlink()
     with pytest.raises(ValueError, match=f"memory://{compression}/{shard} "):

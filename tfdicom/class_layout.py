@@ -26,8 +26,7 @@ class ClassLayout:
     @property
     def is_one(self) -> bool:
         """Whether all data sets have all classes at the same places."""
-        same = len(set(self.indices)) == 1 and len(set(self.counts)) == 1
-        return same and ABSENT not in self.indices[0]
+        return len(set(self.indices)) == 1 and len(set(self.counts)) == 1
 
 
 def class_layout(

@@ -91,7 +91,13 @@ def shared_batches(epochs: tf.data.Dataset, work: SharedWork) -> tf.data.Dataset
     Raises:
       tf.errors.InvalidArgumentError: When it runs: no batch came for ``timeout``.
     """
-    whole = epochs.flat_map(functools.partial(epoch_batches, work))
+    # One after the other, and the next one begins before it is wanted.
+    whole = epochs.interleave(
+        functools.partial(epoch_batches, work),
+        cycle_length=1,
+        num_parallel_calls=1,
+        deterministic=True,
+    )
     return whole.map(lambda element, _: element).rebatch(
         work.batch_size, drop_remainder=work.drop_remainder
     )

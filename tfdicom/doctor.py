@@ -15,8 +15,9 @@ from tfdicom.augment import augment_options
 from tfdicom.augment.augment_options import AugmentOptions
 from tfdicom.input_options import AUTO, InputOptions
 from tfdicom.input_pipeline import input_fn
-from tfdicom.input_plan import InputPlan, plan_reading
+from tfdicom.input_plan import InputPlan
 from tfdicom.manifest import load_manifest
+from tfdicom.plan_reading import plan_reading
 from tfdicom.record_reading import RecordReader
 
 RAW, PARSE, PIXELS, INFO = "raw read", "parse", "grey values and masks", "info"

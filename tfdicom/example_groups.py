@@ -93,7 +93,7 @@ def _asked(plan: InputPlan) -> str:
 def _shared_out(total: int, shares: Sequence[float]) -> list[int]:
     """Whole numbers near ``total * share`` that add up (largest remainder)."""
     exact = np.array(shares) * total
-    counts = np.floor(exact + 1e-9).astype(int)
+    counts = np.floor(exact).astype(int)
     missing = total - int(counts.sum())
     for place in np.argsort(counts - exact, kind="stable")[:missing]:
         counts[place] += 1

@@ -18,7 +18,7 @@ from tfdicom.input_options import DROP, IGNORE, SOFT
 from tfdicom.input_plan import InputPlan
 from tfdicom.kernel import as_written
 
-_INFO = ("key", "patient", "series", "slice_index", "phase_index", "pixel_spacing")
+_INFO = ("key", "key_hash", "patient", "series", "slice_index", "phase_index")
 
 #: What a class that a data set lacks has in place of its values.
 ABSENT_VALUE = {
@@ -43,7 +43,7 @@ def _fields(plan: InputPlan) -> list[str]:
     names += ["foreground_points"] if plan.augmentation.foreground_crop else []
     names += [] if options.unannotated == DROP else ["annotated"]
     names += ["ignore"] if options.unannotated == IGNORE else []
-    names += _INFO if options.with_info else []
+    names += (*_INFO, "pixel_spacing") if options.with_info else []
     return list(dict.fromkeys(names))
 
 
@@ -223,6 +223,5 @@ def _shortened(tensor: tf.Tensor, count: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _info(tensors: Tensors, matrix: tf.Tensor) -> Tensors:
-    info = {name: tensors[name] for name in _INFO}
-    info["spacing"] = info.pop("pixel_spacing")
-    return {**info, "matrix": matrix}
+    info = {name: tensors[name] for name in (*_INFO, "epoch", "occurrence")}
+    return {**info, "spacing": tensors["pixel_spacing"], "matrix": matrix}

@@ -150,7 +150,8 @@ class InputOptions:
     )
     with_info: bool = options.option(
         False,
-        "Add a dict: key, patient, series, slice_index, phase_index, spacing, and the "
+        "Add a dict: key, key_hash, patient, series, slice_index, phase_index, epoch, "
+        "occurrence, spacing, and the "
         "matrix from output pixels to source pixels.",
         kind=bool,
     )

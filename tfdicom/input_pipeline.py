@@ -14,10 +14,11 @@ from tfdicom import epoch_order, example_table, frame_batch
 from tfdicom.augment.presets import NONE, PRESETS
 from tfdicom.example_groups import Group, example_groups
 from tfdicom.input_options import InputOptions
-from tfdicom.input_plan import InputPlan, plan_reading
+from tfdicom.input_plan import InputPlan
 from tfdicom.kernel import as_written, keep_freed_memory
 from tfdicom.manifest import load_manifest
 from tfdicom.options import accepts_options
+from tfdicom.plan_reading import plan_reading
 from tfdicom.record_reading import RecordReader
 
 _ENDLESS = 2**62  # epochs
@@ -62,7 +63,8 @@ def input_fn(
       and ``distance`` float32 ``[..., classes]``. ``class_weights`` adds weights too:
       docs/labels.md has them all, and the losses that go with them. With
       ``with_info`` a dict comes last: ``key``, ``patient``, ``series`` (text),
-      ``slice_index``, ``phase_index`` (int64, -1 if absent), ``spacing`` (float32
+      ``slice_index``, ``phase_index`` (int64, -1 if absent), ``key_hash``, ``epoch``,
+      ``occurrence`` (int64: what the random numbers come from), ``spacing`` (float32
       ``[batch, 2]``: between rows, between columns of the source, mm, NaN if absent),
       ``matrix`` (float32 ``[batch, 3, 3]``:
       (column, row, 1) of an output pixel -> source pixel). Its cardinality is set.

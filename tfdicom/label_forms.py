@@ -92,7 +92,7 @@ def signed_distance(
         static.
       limit: Pixels, 1 to 254: what is farther counts as so far. It is also the distance
         in a plane that is empty (``limit``) or full (``-limit``).
-      jit_compile: Compile with XLA; without, it takes some 10 times as long.
+      jit_compile: Compile with XLA; without, it takes some 20 times as long.
 
     Returns:
       float32 ``[batch, rows, columns, classes]``, in pixels; never between -1 and 1.

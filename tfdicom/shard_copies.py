@@ -8,9 +8,9 @@ and is never that of another data set.
 from __future__ import annotations
 
 import hashlib
-import os
 import pathlib
 import sys
+import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import IO
@@ -68,8 +68,8 @@ def _copy(
 ) -> None:
     shard = plan.shards[number].info
     digest = hashlib.sha256()
-    # Other processes may copy the same shard at the same time.
-    own = target.with_name(f"{os.getpid()}-{target.name}")
+    # Other processes, on other machines too, may copy the same shard at the same time.
+    own = target.with_name(f"{uuid.uuid4().hex[:16]}-{target.name}")
     with source.open("rb") as file, files.written_whole(own) as copy:
         try:
             for data in _plain(file, digest, plan.compression.lower()):

@@ -20,7 +20,7 @@ from tfdicom import example_schema, input_pipeline
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.example_schema import PIXEL_DTYPES
 from tfdicom.input_options import DROP, InputOptions
-from tfdicom.input_plan import InputPlan, plan_reading
+from tfdicom.input_plan import InputPlan
 from tfdicom.kernel import as_written
 from tfdicom.ledger import Ledger
 from tfdicom.manifest import (
@@ -32,6 +32,7 @@ from tfdicom.manifest import (
     SplitInfo,
 )
 from tfdicom.plan import PatientPlan, ShardPlan
+from tfdicom.plan_reading import plan_reading
 from tfdicom.preparation import Preparation, prepare
 from tfdicom.shards import patient_outcomes
 

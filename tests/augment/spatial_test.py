@@ -182,7 +182,11 @@ def test_foreground_crop_is_about_a_point_of_a_random_class():
 
 @pytest.mark.parametrize(
     ("weights", "shares"),
-    [((3.0, 9.0, 1.0), (0.75, 0.25)), ((0.0, 1.0, 2.0), (0.0, 1.0)), ((1, 0, 0), (1, 0))],
+    [
+        ((3.0, 9.0, 1.0), (0.75, 0.25)),
+        ((0.0, 1.0, 2.0), (0.0, 1.0)),
+        ((1, 0, 0), (1, 0)),
+    ],
 )
 def test_foreground_crop_chooses_classes_by_weight(weights, shares):
     points = np.array([[[20, 15]], [[-1, -1]], [[18, 12]]])

@@ -22,6 +22,7 @@ MOVES = (
     "random_crop",
     "foreground_crop",
 )
+CROPS = ("random_crop", "foreground_crop")
 ARTEFACTS = ("gibbs", "ghosting", "spike")
 FILTERS = ("blur", "sharpen", "low_resolution", "bias_field")
 POINTWISE = (

@@ -98,7 +98,7 @@ def warp(
     """
     compiled = functools.partial(kernel, jit_compile=jit_compile, how=how)
     pixels = compiled(_warp_image)(image, fill, *places)
-    if mask.dtype.is_floating:
+    if tf.as_dtype(mask.dtype).is_floating:
         linear = dataclasses.replace(how, image_interpolation=LINEAR)
         sample = kernel(_warp_image, jit_compile=jit_compile, how=linear)
         return pixels, sample(mask, tf.zeros_like(fill), *places)

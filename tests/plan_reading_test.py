@@ -6,8 +6,8 @@ import pytest
 from tests import synthetic
 from tfdicom.example_table import shard_paths
 from tfdicom.input_options import InputOptions
-from tfdicom.input_plan import plan_reading
 from tfdicom.manifest import load_manifest
+from tfdicom.plan_reading import plan_reading
 
 
 @pytest.fixture(scope="module")
