@@ -59,6 +59,7 @@ setuptools.setup(
     entry_points={
         "console_scripts": [
             "tfdicom_convert=tfdicom.convert_main:run",
+            "tfdicom_data_service=tfdicom.data_service_main:run",
             "tfdicom_inspect=tfdicom.inspect_main:run",
         ],
     },

@@ -85,7 +85,11 @@ def test_import_is_of_the_wheel_and_does_not_load_tensorflow(installed, tmp_path
 
 @pytest.mark.parametrize(
     ("command", "flag"),
-    [("tfdicom_convert", "--input_dir"), ("tfdicom_inspect", "--data_dir")],
+    [
+        ("tfdicom_convert", "--input_dir"),
+        ("tfdicom_data_service", "--role"),
+        ("tfdicom_inspect", "--data_dir"),
+    ],
 )
 def test_command_explains_itself(installed, tmp_path, command, flag):
     done = _run(installed / command, "--help", cwd=tmp_path)

@@ -65,11 +65,21 @@ def test_a_saved_iterator_goes_on(folder, cache, num_epochs, tmp_path):
         np.testing.assert_array_equal(found[1], batch[1])
 
 
-def test_an_iterator_whose_epoch_lies_outside_is_not_saved(folder, tmp_path):
-    iterator = iter(input_fn(folder, num_epochs=1, **FIELDS))
+@pytest.mark.parametrize("cache", ["none", "auto"])
+def test_a_saved_pass_goes_on_and_so_do_the_epochs(folder, cache, tmp_path):
+    fields = {**FIELDS, "num_epochs": 1, "cache": cache}
+    data = input_fn(folder, **fields)
+    assert len(list(data)) == 3
+    iterator = iter(data)  # of the second epoch
     next(iterator)
-    with pytest.raises(tf.errors.FailedPreconditionError, match="is stateful"):
-        tf.train.Checkpoint(iterator=iterator).save(str(tmp_path / "saved"))
+    saved = tf.train.Checkpoint(iterator=iterator, epoch=data.tfdicom_epoch)
+    path = saved.save(str(tmp_path / "saved"))
+    wanted = [[_keys(batch) for batch in one] for one in (iterator, data)]
+    again = input_fn(folder, **fields)
+    restored = iter(again)
+    saved = tf.train.Checkpoint(iterator=restored, epoch=again.tfdicom_epoch)
+    saved.restore(path).assert_consumed()
+    assert [[_keys(batch) for batch in one] for one in (restored, again)] == wanted
 
 
 if __name__ == "__main__":

@@ -184,10 +184,11 @@ def test_of_one_order_of_classes_too(tmp_path):
 
 
 def test_crops_are_about_the_foreground_of_what_is_read(tmp_path):
-    """One pixel of each class; that of rv, which is not read, far from the others."""
-    at = {"inner": (5, 6), "LV": (26, 7), "outer": (6, 25), "rv": (25, 26)}
+    """One pixel of each class, far from the others; rv is not read, one lacks la."""
+    at = {"inner": (16, 14), "LV": (26, 7), "outer": (6, 25), "rv": (25, 26)}
+    at["la"] = (27, 17)
     folders, expected = [], {}
-    for name, classes in (("heart", HEART), ("chest", CHEST)):
+    for name, classes in (("heart", HEART), ("chest", (*CHEST, "la"))):
         masks = np.zeros((len(classes), 32, 32), bool)
         for place, one in enumerate(classes):
             masks[(place, *at[one])] = True
@@ -202,9 +203,9 @@ def test_crops_are_about_the_foreground_of_what_is_read(tmp_path):
             first_number=100 * len(classes),
             options=KEY,
         )
-        expected[name] = {at["outer"], at["LV" if name == "chest" else "inner"]}
+        expected[name] = {at[one] for one in classes if one != "rv"}
     augment = AugmentOptions(foreground_crop=1.0)
-    fields = {"classes": "outer;inner", "augment": augment, "image_size": 9}
+    fields = {"classes": "outer;inner;la", "augment": augment, "image_size": 9}
     data = _data(folders, num_epochs=4, **fields)
     seen = collections.defaultdict(set)
     for _, masks, info in data.as_numpy_iterator():

@@ -132,9 +132,7 @@ class _Finished:
             self.spec = batches.element_spec
             return tf.data.experimental.to_variant(batches)
 
-        self._variant = tf.function(
-            variant, autograph=False, input_signature=signature
-        )
+        self._variant = tf.function(variant, autograph=False, input_signature=signature)
 
     def __call__(self, turns: tf.Tensor) -> tf.data.Dataset:
         """The finished batches of some turns."""

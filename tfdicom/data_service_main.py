@@ -17,6 +17,7 @@ Exit codes: 0 ended by a signal, 1 failed, 2 wrong usage.
 
 from __future__ import annotations
 
+import os
 import pathlib
 import signal
 import socket
@@ -66,14 +67,27 @@ _TIMEOUT = flags.DEFINE_float(
     "Of a worker: how long to look for the dispatcher before giving up.",
     lower_bound=0,
 )
+_COMPILE_CACHE = flags.DEFINE_string(
+    "compile_cache",
+    None,
+    "Of a worker: folder of its own, on its own disk, that keeps what XLA compiled for "
+    "the next epochs, each of which compiles anew without it. TensorFlow 2.21 can, "
+    "2.15 cannot.",
+)
 _OF_ONE_ROLE = {
     DISPATCHER: ["work_dir"],
-    WORKER: ["dispatcher", "worker_address", "heartbeat_seconds", "timeout_seconds"],
+    WORKER: [
+        "dispatcher",
+        "worker_address",
+        "heartbeat_seconds",
+        "timeout_seconds",
+        "compile_cache",
+    ],
 }
 
 
-def dispatcher() -> tuple[Any, str]:
-    """Starts a dispatcher; returns the server and its address."""
+def dispatcher() -> tuple[Any, tuple[str, int]]:
+    """Starts a dispatcher; returns the server, its host and its port."""
     work_dir = _WORK_DIR.value
     if work_dir is not None:
         pathlib.Path(work_dir).mkdir(parents=True, exist_ok=True)
@@ -87,32 +101,45 @@ def dispatcher() -> tuple[Any, str]:
         work_dir=work_dir,
         fault_tolerant_mode=work_dir is not None,
     )
-    address = service_address.join_address(socket.gethostname(), config.port)
-    return service.DispatchServer(config), address
+    return service.DispatchServer(config), (socket.gethostname(), config.port)
 
 
-def worker() -> tuple[Any, str]:
-    """Starts a worker once its dispatcher answers; returns the server and its address.
+def worker() -> tuple[Any, tuple[str, int]]:
+    """Starts a worker once its dispatcher answers; returns it, its host and its port.
 
     Raises:
       ConnectionError: The dispatcher does not answer.
     """
     host, dispatcher_port = _dispatcher_address()
     own = service_address.own_address(host, dispatcher_port, _TIMEOUT.value)
+    _keep_compiled(_COMPILE_CACHE.value)
 
     import tensorflow as tf
 
+    from tfdicom.kernel import keep_freed_memory
+
+    keep_freed_memory()
+    if _COMPILE_CACHE.value and tf.__version__.startswith("2.15."):
+        raise ValueError("--compile_cache: TensorFlow 2.15 cannot; leave it out")
     service = tf.data.experimental.service
     port = _free_port()
-    address = service_address.join_address(*(_announced(port) or (own, port)))
+    address = _announced(port) or (own, port)
     config = service.WorkerConfig(
         dispatcher_address=service_address.join_address(host, dispatcher_port),
-        worker_address=address,
+        worker_address=service_address.join_address(*address),
         port=port,
         protocol=PROTOCOL,
         heartbeat_interval_ms=round(_HEARTBEAT.value * 1000),
     )
     return service.WorkerServer(config), address
+
+
+def _keep_compiled(folder: str | None) -> None:
+    """To be called before TensorFlow reads its environment."""
+    if folder is not None:
+        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+        flag = f"--tf_xla_persistent_cache_directory={folder}"
+        os.environ["TF_XLA_FLAGS"] = f"{os.environ.get('TF_XLA_FLAGS', '')} {flag}"
 
 
 def _dispatcher_address() -> tuple[str, int]:
@@ -169,7 +196,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs a server until a signal ends it; returns the exit code."""
     _check_usage(arguments)
     server, address = dispatcher() if _ROLE.value == DISPATCHER else worker()
-    print(f"{_ROLE.value} at {PROTOCOL}://{address}", flush=True)
+    print(f"{_ROLE.value} at {service_address.target(*address)}", flush=True)
     _wait_for_signal()
     server.stop()
     return command.DONE

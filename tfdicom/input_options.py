@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import flags
 
-from tfdicom import normalization, options
+from tfdicom import normalization, options, service_address
 from tfdicom.augment.presets import AugmentOptions, parse_augment
 
 DROP, WEIGHT, IGNORE = "drop", "weight", "ignore"
@@ -181,6 +181,18 @@ class InputOptions:
         kind=int,
         lower=0,
     )
+    data_service: str | None = options.option(
+        None,
+        "Let the workers of a tf.data service read and finish the examples: "
+        "grpc://HOST:PORT of its dispatcher (tfdicom_data_service). In an epoch the "
+        "order is then that in which they are done. Not given: this process does it.",
+    )
+    data_service_timeout: float = options.option(
+        60.0,
+        "Seconds without a batch from the data service after which reading fails.",
+        kind=float,
+        lower=1,
+    )
     jit_compile: bool = options.option(
         True,
         "Compile the pixel work with XLA; turn it off where XLA cannot compile.",
@@ -198,6 +210,7 @@ class InputOptions:
         # Read once here, so that a wrong value fails where it was written.
         _ = (self.class_names, self.augmentation, self.size, self.fill)
         _ = (self.other_names, self.shares, self.spacing, self.priority)
+        _ = self.service
         _check_label_form(self)
 
     @property
@@ -294,6 +307,14 @@ class InputOptions:
                 "(millimetres between rows, between columns), above 0, is wanted"
             )
         return found
+
+    @property
+    def service(self) -> str | None:
+        """``grpc://host:port`` of the data service, None for none."""
+        if self.data_service is None:
+            return None
+        host, port = service_address.parse_address(self.data_service, "data_service")
+        return service_address.target(host, port)
 
     @property
     def fill(self) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdicom import epoch_order, example_table, frame_batch
+from tfdicom import data_service, epoch_order, example_table, frame_batch
 from tfdicom.augment.presets import NONE, PRESETS
 from tfdicom.example_groups import Group, example_groups
 from tfdicom.input_options import InputOptions
@@ -73,8 +74,9 @@ def input_fn(
       FileNotFoundError: There is no data set, or a shard is missing.
       ValueError: The data set cannot give what is asked for; says what it has. A
         patient that is read is in another split of another of the data sets.
+      ConnectionError: Nobody answers at the address of the data service.
       tf.errors.InvalidArgumentError: When it runs: a record is damaged; names its shard
-        and its number.
+        and its number. Or no batch came from the data service for long.
     """
     folders = _folders(data_dir)
     plan = plan_reading(
@@ -85,6 +87,10 @@ def input_fn(
         params=params,
         input_context=input_context,
     )
+    if options.service is not None:
+        data_service.wait_for_dispatcher(options.service, options.data_service_timeout)
+        # Workers have another working directory.
+        folders = [one if "://" in one else os.path.abspath(one) for one in folders]
     table = example_table.read_table(folders, plan)
     plan = example_table.without_damaged(plan, table)
     groups = example_groups(table, plan)
@@ -105,6 +111,9 @@ def _dataset(
 ) -> tf.data.Dataset:
     """The whole way from the order of the examples to batches."""
     epochs, counter = _epochs(plan)
+    if plan.options.service is not None:
+        shared = _from_service(plan, reader, groups, epochs)
+        return _delivered(shared, counter, _cardinality(plan))
     turns = epochs.flat_map(functools.partial(_turns, plan, reader, groups))
     if plan.caches and plan.uniform:
         batches = _from_tensors(plan, reader, turns)
@@ -135,28 +144,36 @@ def finished(
       cardinality: Batches in one pass, if that is known.
     """
     keep_freed_memory()
-    dataset = batches.map(
-        lambda tensors, turns: frame_batch.finish(
-            *frame_batch.filled(tensors, turns, plan.options.batch_size), plan
-        ),
-        **_PARALLEL,
+    dataset = batches.map(functools.partial(_finish, plan), **_PARALLEL)
+    dataset = dataset.with_options(_savable(positions_only=counter is None))
+    return _delivered(dataset, counter, cardinality)
+
+
+@as_written
+def _finish(plan: InputPlan, tensors: frame_batch.Tensors, turns: tf.Tensor) -> Any:
+    return frame_batch.finish(
+        *frame_batch.filled(tensors, turns, plan.options.batch_size), plan
     )
+
+
+def _delivered(
+    dataset: tf.data.Dataset, counter: tf.Variable | None, cardinality: int | None
+) -> tf.data.Dataset:
     if cardinality is not None:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
-    if counter is None:
-        dataset = dataset.with_options(_checkpointable())
     dataset.tfdicom_epoch = counter
     return dataset
 
 
-def _checkpointable() -> tf.data.Options:
-    """An iterator can be saved, as positions only.
+def _savable(*, positions_only: bool) -> tf.data.Options:
+    """An iterator can be saved: as positions, or with the batches under way.
 
-    Not where a counter of the passes is state outside of it: TensorFlow then refuses.
+    Positions are not enough where a counter of the passes is state outside of the
+    iterator: a restored one would ask it again, and get the next epoch.
     """
     options = tf.data.Options()
-    options.experimental_symbolic_checkpoint = True
+    options.experimental_symbolic_checkpoint = positions_only
     # Asking for the split in memory counts as state, and is none.
     ignore = tf.data.experimental.ExternalStatePolicy.IGNORE
     options.experimental_external_state_policy = ignore
@@ -190,15 +207,23 @@ def _turns(
     plan: InputPlan, reader: RecordReader, groups: Sequence[Group], epoch: tf.Tensor
 ) -> tf.data.Dataset:
     """Places of an epoch's examples (int64 scalar), and their turns (int64 ``[3]``)."""
+    turns = _turn_table(plan, reader, groups, epoch)
+    return tf.data.Dataset.from_tensor_slices((turns[:, 0], turns[:, 1:]))
+
+
+def _turn_table(
+    plan: InputPlan, reader: RecordReader, groups: Sequence[Group], epoch: tf.Tensor
+) -> tf.Tensor:
+    """int64 ``[n, 4]``: places of an epoch's examples, and their turns."""
     places, occurrences = epoch_order.epoch_order(
         groups, plan.options.seed, epoch, shuffled=plan.training
     )
     epochs = tf.fill(tf.shape(places), epoch)
     data_sets = tf.gather(reader.data_set, places)
-    turns = tf.stack([epochs, occurrences, data_sets], axis=1)
+    turns = tf.stack([places, epochs, occurrences, data_sets], axis=1)
     skipped = tf.constant([0, plan.skipped], tf.int64)
     skipped = tf.gather(skipped, tf.cast(tf.equal(epoch, plan.first_epoch), tf.int32))
-    return tf.data.Dataset.from_tensor_slices((places[skipped:], turns[skipped:]))
+    return turns[skipped:]
 
 
 def parsed(records: tf.data.Dataset, plan: InputPlan) -> tf.data.Dataset:
@@ -214,6 +239,36 @@ def parsed(records: tf.data.Dataset, plan: InputPlan) -> tf.data.Dataset:
         lambda record, turn: (frame_batch.parse_one(record, turn, plan), turn),
         **_PARALLEL,
     ).batch(size, drop_remainder=drop)
+
+
+def _from_service(
+    plan: InputPlan,
+    reader: RecordReader,
+    groups: Sequence[Group],
+    epochs: tf.data.Dataset,
+) -> tf.data.Dataset:
+    """Finished batches by tf.data service."""
+    options = plan.options
+    # A batch that is short there is filled up here.
+    there = dataclasses.replace(options, drop_remainder=False)
+    whole = dataclasses.replace(plan, options=there)
+
+    def batches(turns: tf.data.Dataset) -> tf.data.Dataset:
+        records = turns.map(lambda turn: (reader.at(turn[0]), turn[1:]), **_PARALLEL)
+        return parsed(records, whole).map(
+            lambda tensors, turns: (_finish(whole, tensors, turns), turns), **_PARALLEL
+        )
+
+    work = data_service.SharedWork(
+        service=options.service or "",
+        timeout=options.data_service_timeout,
+        batch_size=options.batch_size,
+        drop_remainder=options.drop_remainder,
+        turns=functools.partial(_turn_table, plan, reader, groups),
+        batches=batches,
+        keys=reader.keys,
+    )
+    return data_service.shared_batches(epochs, work)
 
 
 def _in_memory(

@@ -131,8 +131,8 @@ class InputPlan:
     @property
     def caches(self) -> bool:
         """Whether the split is kept in memory."""
-        asked = self.options.cache
-        return asked == MEMORY or (asked == AUTO and self.fits)
+        asked, fits = self.options.cache, self.fits and self.options.service is None
+        return asked == MEMORY or (asked == AUTO and fits)
 
     @property
     def copies_to(self) -> str | None:

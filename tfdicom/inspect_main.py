@@ -134,7 +134,10 @@ VERBS: Mapping[str, Callable[[], int]] = {
 }
 _READER_FLAGS = frozenset(field.name for field in dataclasses.fields(InputOptions))
 # The reader's flags that a verb takes; others, it refuses.
-_TAKEN = {"doctor": _READER_FLAGS, "augment_sheet": {"augment", "seed"}}
+_TAKEN = {
+    "doctor": _READER_FLAGS - {"data_service", "data_service_timeout"},
+    "augment_sheet": {"augment", "seed"},
+}
 
 
 def _refuse_reader_flags(verb: str) -> None:

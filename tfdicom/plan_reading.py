@@ -14,7 +14,7 @@ from tfdicom import manifest, normalization
 from tfdicom.augment.augment_options import CROPS
 from tfdicom.augment.presets import PRESETS, AugmentOptions
 from tfdicom.class_layout import ABSENT, ClassLayout, class_layout
-from tfdicom.input_options import DROP, InputOptions
+from tfdicom.input_options import AUTO, DROP, NO_CACHE, InputOptions
 from tfdicom.input_plan import InputPlan, PlannedShard
 from tfdicom.label_plan import label_plan
 from tfdicom.manifest import FrameKind, Manifest
@@ -99,6 +99,7 @@ def plan_reading(
         augmentation=options.augmentation if training else _still(options),
         warnings=tuple(filter(None, warnings)),
     )
+    _check_service(plan, input_context)
     _check_order(plan)
     _check_crops(plan)
     return plan
@@ -159,6 +160,30 @@ def _kept(
         manifest.count_annotated(shard.info, classes.indices[shard.data_set])
         for shard in shards
     )
+
+
+def _check_service(plan: InputPlan, input_context: Any) -> None:
+    """Whether workers elsewhere can do the reading."""
+    options = plan.options
+    if options.service is None:
+        return
+    asked = f"data_service={options.data_service!r}"
+    if input_context and input_context.num_input_pipelines > 1:
+        raise ValueError(
+            f"{asked}: its workers share the work, so input_context, with which "
+            f"{input_context.num_input_pipelines} pipelines share it, is to be left out"
+        )
+    if options.cache not in (AUTO, NO_CACHE):
+        raise ValueError(
+            f"{asked}: its workers read anew each epoch, so that cache="
+            f"{options.cache!r} is of no use; choose {AUTO} or {NO_CACHE}"
+        )
+    if plan.compression:
+        raise ValueError(
+            f"{asked}: the records of a compressed data set cannot be gone to one by "
+            "one; convert with --compression=none, or copy it with cache='FOLDER' "
+            "and without data_service"
+        )
 
 
 def _check_order(plan: InputPlan) -> None:

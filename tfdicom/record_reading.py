@@ -29,6 +29,11 @@ class RecordReader:
         self.data_set = tf.constant(table.data_set)
 
     @property
+    def keys(self) -> tf.Tensor:
+        """String ``[examples]``."""
+        return tf.constant(self._table.keys)
+
+    @property
     def seeks(self) -> bool:
         """Whether any record can be gone to: not in a compressed stream."""
         return not self._compression

@@ -38,6 +38,11 @@ def join_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def target(host: str, port: int) -> str:
+    """``grpc://host:port``."""
+    return f"{PROTOCOL}://{join_address(host, port)}"
+
+
 def own_address(host: str, port: int, seconds: float) -> str:
     """The address of this machine on the way to a server that can be reached.
 
@@ -58,7 +63,7 @@ def own_address(host: str, port: int, seconds: float) -> str:
         except OSError as error:
             if left <= _EVERY:
                 raise ConnectionError(
-                    f"nobody answers at {PROTOCOL}://{join_address(host, port)} "
+                    f"nobody answers at {target(host, port)} "
                     f"({error.strerror or error}; tried for {seconds:g} s)"
                 ) from error
         time.sleep(_EVERY)

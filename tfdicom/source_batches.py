@@ -83,8 +83,8 @@ def source_batches(
 
 
 def _refuse(options: InputOptions) -> None:
-    """What needs to know every example before the first is decoded."""
-    for name in ("weights", "positive_fraction"):
+    """What needs records, or to know every example before the first is decoded."""
+    for name in ("weights", "positive_fraction", "data_service"):
         if getattr(options, name) is not None:
             raise ValueError(
                 f"{name} needs a converted data set: run tfdicom_convert first"
