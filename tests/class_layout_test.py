@@ -84,6 +84,11 @@ def test_classes_are_asked_for_by_their_new_names():
             "no class 'la' or 'LA' or 'atrium' in any data set; they have 1: inner",
         ),
         (
+            [("inner",), ("LV",)],
+            {"class_map": {"inner": ["LV", "typo"]}},
+            "class_map: typo is in no data set",
+        ),
+        (
             [A, B],
             {"class_map": {"x": ["inner"], "y": ["LV", "inner"]}},
             "class_map: inner stands for two classes",

@@ -64,13 +64,14 @@ def test_check_fails_when_a_page_is_stale(tmp_path, monkeypatch):
 
 
 def _python_blocks():
-    text = (REPOSITORY / "README.md").read_text()
-    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    for page in PAGES:
+        blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+        yield from ((page.name, block) for block in blocks)
 
 
-@pytest.mark.parametrize("block", _python_blocks())
-def test_python_snippets_compile(block):
-    compile(block, "README.md", "exec")
+@pytest.mark.parametrize(("page", "block"), list(_python_blocks()))
+def test_python_snippets_compile(page, block):
+    compile(block, page, "exec")
 
 
 def test_tools_run_as_scripts():

@@ -21,7 +21,7 @@ def manifest(tmp_path_factory):
 
 
 def _table(data_set: str, present: str) -> ExampleTable:
-    """One digit for each example: its data set, and whether it is positive."""
+    """One digit for each example: its data set; 1 positive, 0 negative, - neither."""
     count = len(data_set)
     zeros = np.zeros(count, np.int64)
     return ExampleTable(
@@ -31,6 +31,7 @@ def _table(data_set: str, present: str) -> ExampleTable:
         offset=zeros,
         data_set=np.array(list(data_set), np.int64),
         present=np.array(list(present)) == "1",
+        absent=np.array(list(present)) == "0",
         keys=np.array([b"key"] * count),
     )
 
@@ -117,7 +118,7 @@ def test_sums_that_are_whole_up_to_rounding_are_whole():
         (
             _table("0000", "0101"),
             {"weights": "0.7,0.3"},
-            r"^weights='0.7,0.3': there is no example in data set 2$",
+            r"^weights='0.7,0.3': there is no example in data set 2 in the shards",
         ),
         (
             _table("0101", "0000"),
@@ -133,7 +134,7 @@ def test_sums_that_are_whole_up_to_rounding_are_whole():
             _table("00110011", "01110111"),
             {"positive_fraction": 0.5, "weights": [1, 1]},
             r"^weights=\[1, 1\], positive_fraction=0.5: there is no example without "
-            "inner or outer in data set 2$",
+            "inner or outer in data set 2 in the shards",
         ),
     ],
 )
@@ -146,8 +147,6 @@ def test_an_empty_group_of_which_none_is_wanted_is_none(manifest):
     table = _table("0101", "1111")
     found = _groups(manifest, table, positive_fraction=1.0)
     assert _counts(found) == [([0, 1, 2, 3], 4)]
-    # A quarter of an example is none.
-    assert _counts(_groups(manifest, table, positive_fraction=0.9))[0][1] == 4
 
 
 def _in_windows(is_member: np.ndarray, size: int) -> tuple[int, int]:
@@ -210,6 +209,30 @@ def test_any_stretch_has_nearly_the_shares_of_many_groups(draws):
             fewest, most = _in_windows(member == number, size)
             assert most - count * size / total <= bound
             assert count * size / total - fewest <= bound
+
+
+def test_what_is_neither_is_in_no_balanced_epoch(manifest):
+    table = _table("0000000", "1-00--1")
+    groups = _groups(manifest, table, positive_fraction=0.5)
+    assert _counts(groups) == [([0, 6], 4), ([2, 3], 3)]
+    plan = plan_reading(manifest, "train", InputOptions(positive_fraction=0.5))
+    assert example_groups.count_neither(table, plan) == 3
+    plan = plan_reading(manifest, "train", InputOptions())
+    assert example_groups.count_neither(table, plan) == 0
+    assert _counts(_groups(manifest, table)) == [(list(range(7)), 7)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"positive_fraction": 0.01}, "positive_fraction=0.01: .* those with .* less"),
+        ({"positive_fraction": 0.99}, "those without .* is less than one"),
+        ({"weights": "0.99,0.01"}, "those in data set 2 is less than one"),
+    ],
+)
+def test_a_share_of_less_than_one_example(manifest, fields, message):
+    with pytest.raises(ValueError, match=message):
+        _groups(manifest, _table("0000011111", "0101010101"), **fields)
 
 
 if __name__ == "__main__":

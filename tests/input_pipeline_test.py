@@ -633,6 +633,46 @@ def test_errors_come_at_the_call(dataset, tmp_path):
         input_fn(tmp_path)
 
 
+def test_records_of_another_schema_version_are_refused(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(synthetic.example_schema, "SCHEMA_VERSION", 7)
+        synthetic.write_dataset(tmp_path, {"train": {"a": synthetic.frames(3)}})
+    for cache in ("none", "auto"):
+        data = input_fn(tmp_path, cache=cache, jit_compile=False)
+        message = "another schema version than 1, .* Their versions:.*7"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            list(data)
+
+
+def test_one_data_set_by_two_names_is_one(dataset, tmp_path):
+    folder, _ = dataset
+    (tmp_path / "link").symlink_to(folder)
+    for other in (f"{folder}/", f"{folder}/../{folder.name}", tmp_path / "link"):
+        with pytest.raises(ValueError, match="name each data set once"):
+            input_fn([folder, other])
+
+
+@pytest.mark.parametrize("fill", [-1e5, 1e7])
+def test_a_far_fill_leaves_the_pixels_as_they_are(dataset, fill):
+    folder, _ = dataset
+    fields = {"training": True, "seed": 3, "cache": "none"}
+    _, plain, _ = _read(folder, **fields)
+    still = {"augment": "rotation=0.000001", "image_fill": fill}
+    _, moved, _ = _read(folder, **still, **fields)
+    inner = (slice(None), slice(1, -1), slice(1, -1))
+    np.testing.assert_allclose(moved[inner], plain[inner], atol=1e-4)
+
+
+def test_padding_is_the_same_with_and_without_training(dataset):
+    folder, written = dataset
+    fields = {"image_size": "16,20", "training": False}
+    keys, images, _ = _read(folder, augment="edge=nearest", **fields)
+    for key, image in zip(keys, images, strict=True):
+        (example,) = (one for one in written["train"] if one.key == key)
+        wanted = np.pad(_expected_image(example)[..., 0], 2, mode="edge")
+        np.testing.assert_allclose(image[..., 0], wanted, atol=1e-4)
+
+
 def test_reading_imports_no_pydicom():
     code = (
         "import sys, tfdicom.input_pipeline, tfdicom.losses; "

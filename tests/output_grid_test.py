@@ -54,7 +54,7 @@ def test_size_and_step_follow_from_one_spacing(spacings, target, size, step):
 
 def test_with_a_size_spacings_may_differ():
     found = _grid((0.7, 0.9), (0.5, 2.0), target_spacing="1,2", image_size="64,48")
-    assert found == OutputGrid((64, 48), (2.0, 4.0))
+    assert found == OutputGrid((64, 48), (2.0, 4.0), (0.5, 1.0))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import time
 
 from tests import real_data
 
-_UP = 120  # seconds until a server is up, on a busy machine
+UP = 120  # seconds until a server is up, on a busy machine
 
 
 def free_port() -> int:
@@ -20,16 +20,11 @@ def free_port() -> int:
 
 
 class Server:
-    """One server; what it says goes to files.
-
-    With ``until``, waits until it is up.
-    """
+    """One server; what it says goes to files in a folder."""
 
     def __init__(self, folder: pathlib.Path, *arguments: object) -> None:
-        self._name = folder / f"{time.monotonic_ns()}"
-        self.stdout, self.stderr = (
-            self._name.with_suffix(end) for end in (".out", ".err")
-        )
+        name = f"server-{time.monotonic_ns()}"
+        self.stdout, self.stderr = folder / f"{name}.out", folder / f"{name}.err"
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
         with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
             self.process = subprocess.Popen(
@@ -43,7 +38,7 @@ class Server:
 
     def line(self) -> str:
         """The line that it prints when it is up."""
-        deadline = time.monotonic() + _UP
+        deadline = time.monotonic() + UP
         while time.monotonic() < deadline:
             text = self.stdout.read_text()
             if text.endswith("\n"):
@@ -58,7 +53,7 @@ class Server:
         """Sends a signal; returns the exit code."""
         self.process.send_signal(number)
         try:
-            return self.process.wait(_UP)
+            return self.process.wait(UP)
         finally:
             self.kill()
 
@@ -72,10 +67,9 @@ class Cluster:
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
-        port = free_port()
-        self.address = f"grpc://localhost:{port}"
-        self._ports = [free_port(), free_port()]
-        self._dispatcher = Server(folder, "--role=dispatcher", f"--port={port}")
+        self._port, self._ports = free_port(), [free_port(), free_port()]
+        self.address = f"grpc://localhost:{self._port}"
+        self._dispatcher = self._new_dispatcher()
         self.workers: list[Server] = []
         try:
             self.workers = [self._worker(port) for port in self._ports]
@@ -85,19 +79,32 @@ class Cluster:
             self.kill()
             raise
 
+    def _new_dispatcher(self) -> Server:
+        return Server(
+            self._folder,
+            "--role=dispatcher",
+            f"--port={self._port}",
+            f"--work_dir={self._folder / 'work'}",
+        )
+
     def _worker(self, port: int) -> Server:
         return Server(
             self._folder,
             "--role=worker",
             f"--port={port}",
             f"--dispatcher={self.address}",
-            f"--timeout_seconds={_UP}",
+            f"--timeout_seconds={UP}",
         )
 
     def restart(self, number: int) -> None:
         """Starts a worker again at its address; returns before it is up."""
         self.workers[number].kill()
         self.workers[number] = self._worker(self._ports[number])
+
+    def restart_dispatcher(self) -> None:
+        """The same of the dispatcher."""
+        self._dispatcher.kill()
+        self._dispatcher = self._new_dispatcher()
 
     def kill(self) -> None:
         for one in (self._dispatcher, *self.workers):

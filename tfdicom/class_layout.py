@@ -43,7 +43,8 @@ def class_layout(
       class_map: Further names that a class has in the data sets.
 
     Raises:
-      ValueError: No data set has a class, or one has it under two names.
+      ValueError: No data set has a class or a name of the map, or one has a class
+        under two names.
     """
     names_of = _names_of(class_map or {})
     if classes is None:
@@ -63,6 +64,14 @@ def class_layout(
     for place, name in enumerate(classes):
         if all(found[place] == ABSENT for found in indices):
             raise ValueError(_unknown(names_of.get(name, (name,)), data_sets))
+    unknown = sorted(
+        name
+        for names in (class_map or {}).values()
+        for name in names
+        if not any(name in known for known in data_sets)
+    )
+    if unknown:
+        raise ValueError(f"class_map: {', '.join(unknown)} is in no data set")
     return ClassLayout(tuple(classes), indices, tuple(map(len, data_sets)))
 
 

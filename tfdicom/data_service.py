@@ -187,6 +187,7 @@ def _watched(answers: tf.data.Dataset, work: SharedWork) -> tf.data.Dataset:
     spec = answers.element_spec
     tick = tf.data.Dataset.from_tensors((_TICK, _empty(spec[1]))).repeat()
     flat = tf.nest.flatten(tick.element_spec)
+    # A function under the sleep could wait for an iterator's end that waits for it.
     slow = tf.raw_ops.SleepDataset(
         input_dataset=tf.data.experimental.to_variant(tick),
         sleep_microseconds=round(_TICK_SECONDS * 1e6),
@@ -244,9 +245,9 @@ def _stalled(work: SharedWork, epoch: tf.Tensor) -> tf.Tensor:
             f"tfdicom: no batch came from the data service at {work.service} for "
             f"{work.timeout:g} s, in epoch ",
             tf.strings.as_string(epoch),
-            ". The dispatcher or a worker that it knows is away or does not get on: "
-            "start what has ended again at its address, with the files where the "
-            "reader has them, or raise data_service_timeout",
+            ". There is no worker, or the dispatcher or a worker that was there is "
+            "away or too slow: start what has ended again at its address, or raise "
+            "data_service_timeout",
         ]
     )
 

@@ -4,6 +4,9 @@ Nothing is scanned: the table knows which examples show a class. An epoch always
 many draws as there are examples. A group whose share is larger than it is gives its
 examples again and again, each turn in a new order; of one whose share is smaller a
 random part comes.
+
+Positive is what shows one of the classes that are read, negative what was annotated for
+all of them and shows none. Anything else is neither, and no balanced epoch has it.
 """
 
 from __future__ import annotations
@@ -55,12 +58,20 @@ def example_groups(table: ExampleTable, plan: InputPlan) -> tuple[Group, ...]:
             for number, share in enumerate(plan.options.shares)
         ]
     if plan.training and plan.options.positive_fraction is not None:
-        parts = _by_presence(parts, table.present, plan)
+        parts = _by_presence(parts, table, plan)
     draws = _shared_out(len(table), [part.share for part in parts])
-    coming = [pair for pair in zip(parts, draws, strict=True) if pair[1]]
-    for part, _ in coming:
+    coming = [pair for pair in zip(parts, draws, strict=True) if pair[0].share]
+    for part, count in coming:
         if not part.members.any():
-            raise ValueError(f"{_asked(plan)}: there is no example {part.name}")
+            raise ValueError(
+                f"{_asked(plan)}: there is no example {part.name} in the shards that "
+                "this reader reads"
+            )
+        if not count:
+            raise ValueError(
+                f"{_asked(plan)}: of the {len(table)} examples of an epoch, the share "
+                f"of those {part.name} is less than one; choose a larger one"
+            )
     return tuple(
         Group(np.flatnonzero(part.members), count, part.positive)
         for part, count in coming
@@ -68,20 +79,27 @@ def example_groups(table: ExampleTable, plan: InputPlan) -> tuple[Group, ...]:
 
 
 def _by_presence(
-    parts: Sequence[_Part], present: np.ndarray, plan: InputPlan
+    parts: Sequence[_Part], table: ExampleTable, plan: InputPlan
 ) -> list[_Part]:
     fraction = plan.options.positive_fraction or 0.0
     classes = " or ".join(plan.class_names)
     return [
         _Part(
             f"{word} {classes} {part.name}",
-            part.members & (present if positive else ~present),
+            part.members & (table.present if positive else table.absent),
             part.share * (fraction if positive else 1.0 - fraction),
             positive,
         )
         for part in parts
         for word, positive in (("with", True), ("without", False))
     ]
+
+
+def count_neither(table: ExampleTable, plan: InputPlan) -> int:
+    """Examples that a balanced epoch is without: nobody knows which kind they are."""
+    if not plan.training or plan.options.positive_fraction is None:
+        return 0
+    return int((~table.present & ~table.absent).sum())
 
 
 def _asked(plan: InputPlan) -> str:

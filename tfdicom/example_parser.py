@@ -102,9 +102,7 @@ def plane_bytes(rows: int | tf.Tensor, columns: int | tf.Tensor) -> int | tf.Ten
     return (rows * columns + 7) // 8
 
 
-def decode_planes(
-    planes: tf.Tensor, *, count: int, size: int | tf.Tensor
-) -> tf.Tensor:
+def decode_planes(planes: tf.Tensor, *, count: int, size: int | tf.Tensor) -> tf.Tensor:
     """Packed planes from bytes.
 
     Args:

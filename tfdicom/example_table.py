@@ -29,6 +29,7 @@ class ExampleTable:
       offset: int64: of its record, bytes before compression.
       data_set: int64: number of its data set.
       present: Whether any of the classes that are read has a pixel.
+      absent: Whether all of them were annotated, and none has a pixel.
       keys: Bytes, 32 hexadecimal digits.
       damaged: Records that cannot be read and are left out, in words.
     """
@@ -39,6 +40,7 @@ class ExampleTable:
     offset: np.ndarray
     data_set: np.ndarray
     present: np.ndarray
+    absent: np.ndarray
     keys: np.ndarray
     damaged: tuple[str, ...] = ()
 
@@ -68,7 +70,7 @@ def read_table(folders: Sequence[str], plan: InputPlan) -> ExampleTable:
         bad = _damaged(paths[place], found, plan)
         damaged += bad.values()
         rows += [
-            (place, number, entry.offset, shard.data_set, entry.present, entry.key)
+            (place, number, entry.offset, shard.data_set, entry)
             for number, entry in enumerate(found)
             if number not in bad and _is_kept(entry, shard.data_set, plan)
         ]
@@ -96,30 +98,33 @@ def without_damaged(plan: InputPlan, table: ExampleTable) -> InputPlan:
 def _table(
     paths: Sequence[str], rows: Sequence[tuple], plan: InputPlan, damaged: Sequence[str]
 ) -> ExampleTable:
-    shard, number, offset, data_set, patterns, keys = zip(*rows, strict=True)
-    present = [
-        any(place != ABSENT and pattern[place] == "1" for place in classes)
-        for pattern, one in zip(patterns, data_set, strict=True)
-        for classes in [plan.classes.indices[one]]
-    ]
+    shard, number, offset, data_set, entries = zip(*rows, strict=True)
+    places = [plan.classes.indices[one] for one in data_set]
+    pairs = list(zip(entries, places, strict=True))
+    present = np.array([any(_flags(one.present, at)) for one, at in pairs], bool)
+    annotated = np.array([all(_flags(one.annotated, at)) for one, at in pairs], bool)
     return ExampleTable(
         paths=tuple(paths),
         shard=np.array(shard, np.int64),
         number=np.array(number, np.int64),
         offset=np.array(offset, np.int64),
         data_set=np.array(data_set, np.int64),
-        present=np.array(present, bool),
-        keys=np.array([key.encode() for key in keys]),
+        present=present,
+        absent=annotated & ~present,
+        keys=np.array([entry.key.encode() for entry in entries]),
         damaged=tuple(damaged),
     )
+
+
+def _flags(pattern: str, places: Sequence[int]) -> list[bool]:
+    """A pattern's figures of the classes that are read, False for those it lacks."""
+    return [place != ABSENT and pattern[place] == "1" for place in places]
 
 
 def _is_kept(entry: IndexEntry, data_set: int, plan: InputPlan) -> bool:
     if plan.options.unannotated != DROP:
         return True
-    return all(
-        entry.annotated[place] == "1" for place in plan.classes.indices[data_set]
-    )
+    return all(_flags(entry.annotated, plan.classes.indices[data_set]))
 
 
 def _entries_by_shard(
@@ -216,7 +221,7 @@ def _damaged_stream(records: Iterator[bytes], count: int) -> dict[int, str]:
         for _ in records:
             number += 1
     except ValueError as error:
-        later = f"not read, after damage: {error}"
+        later = "lost after that damage"
         return {
             place: str(error) if place == number else later
             for place in range(number, count)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfdicom import example_parser, labelling, pixel_work, preprocess
 from tfdicom.class_layout import ABSENT
 from tfdicom.epoch_order import DATA_SET, EPOCH, OCCURRENCE
+from tfdicom.example_schema import SCHEMA_VERSION
 from tfdicom.input_options import DROP, IGNORE, SOFT
 from tfdicom.input_plan import InputPlan
 from tfdicom.kernel import as_written
@@ -34,7 +35,12 @@ Tensors = dict[str, tf.Tensor]
 def _fields(plan: InputPlan) -> list[str]:
     """The features that this plan needs; no other is parsed."""
     options = plan.options
-    names = ["pixels", *preprocess.FEATURES, *preprocess.features(plan.rules)]
+    names = [
+        "version",
+        "pixels",
+        *preprocess.FEATURES,
+        *preprocess.features(plan.rules),
+    ]
     names += ["covered_fraction"] if options.label_form == SOFT else ["planes"]
     names += [] if plan.uniform else ["shape", "dtype"]
     names += ["key_hash"] if plan.is_random else []
@@ -110,7 +116,16 @@ def _filled(tensor: tf.Tensor, count: tf.Tensor, size: int) -> tf.Tensor:
 def _parse(records: tf.Tensor, plan: InputPlan) -> Tensors:
     # Where data sets differ, their records have different numbers of classes.
     count = plan.classes.counts[0] if plan.classes.is_one else None
-    return example_parser.parse(records, _fields(plan), sizes={"classes": count})
+    found = example_parser.parse(records, _fields(plan), sizes={"classes": count})
+    version = found.pop("version")
+    message = (
+        f"records of another schema version than {SCHEMA_VERSION}, which this tfdicom "
+        "reads; convert again. Their versions:"
+    )
+    is_known = tf.reduce_all(tf.equal(version, SCHEMA_VERSION))
+    check = tf.debugging.Assert(is_known, [message, version])
+    with tf.control_dependencies([check] if check is not None else []):
+        return {name: tf.identity(one) for name, one in found.items()}
 
 
 def _chosen_classes(

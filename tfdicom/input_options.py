@@ -209,6 +209,11 @@ class InputOptions:
         normalization.parse(self.normalize)
         # Read once here, so that a wrong value fails where it was written.
         _ = (self.class_names, self.augmentation, self.size, self.fill)
+        if not self.cache.strip():
+            raise ValueError(
+                f"cache={self.cache!r}: {AUTO}, {MEMORY}, {NO_CACHE} or a folder is "
+                "wanted"
+            )
         _ = (self.other_names, self.shares, self.spacing, self.priority)
         _ = self.service
         _check_label_form(self)
@@ -243,10 +248,13 @@ class InputOptions:
             pairs = [part.partition("=")[::2] for part in parts if part.strip()]
         elif isinstance(self.class_map, Mapping):
             pairs = list(self.class_map.items())
-        found = {
-            str(name).strip(): _names("class_map", others, r"\|")
-            for name, others in pairs
-        }
+        try:
+            found = {
+                str(name).strip(): _names("class_map", others, r"\|")
+                for name, others in pairs
+            }
+        except ValueError:
+            found = {}
         if not pairs or len(found) < len(pairs) or not all(found):
             raise ValueError(
                 f"class_map={self.class_map!r}: 'cavity=inner|LV;myo=myocardium' is "

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfdicom import data_service, epoch_order, example_table, frame_batch
 from tfdicom.augment.presets import NONE, PRESETS
-from tfdicom.example_groups import Group, example_groups
+from tfdicom.example_groups import Group, count_neither, example_groups
 from tfdicom.input_options import InputOptions
 from tfdicom.input_plan import InputPlan
 from tfdicom.kernel import as_written, keep_freed_memory
@@ -95,13 +95,19 @@ def input_fn(
     plan = example_table.without_damaged(plan, table)
     groups = example_groups(table, plan)
     announce(plan, split)
+    if neither := count_neither(table, plan):
+        _say_once(
+            f"tfdicom: split {split}: positive_fraction is without {neither} examples "
+            "that show none of the classes but were not annotated for all of them"
+        )
     return _dataset(plan, RecordReader(table, plan), groups)
 
 
 def _folders(data_dir: DataDir | Sequence[DataDir]) -> list[str]:
     several = [data_dir] if isinstance(data_dir, (str, os.PathLike)) else data_dir
     folders = [os.fspath(one) for one in several]
-    if not folders or len(set(folders)) < len(folders):
+    real = {one if "://" in one else os.path.realpath(one) for one in folders}
+    if not folders or len(real) < len(folders):
         raise ValueError(f"data_dir={folders}: name each data set once")
     return folders
 
@@ -188,9 +194,9 @@ def _epochs(plan: InputPlan) -> tuple[tf.data.Dataset, tf.Variable | None]:
     """
     first = plan.first_epoch
     last = _ENDLESS if plan.options.epochs is None else plan.options.epochs
-    if plan.options.epochs == 1 and plan.training:
+    if plan.options.epochs == 1:  # one after the other, with start_step a later one
         last = first + 1
-        if tf.executing_eagerly():
+        if tf.executing_eagerly() and plan.training:
             return _counted_passes(first)
     return tf.data.Dataset.range(first, max(last, first)), None
 
@@ -345,8 +351,11 @@ def _cardinality(plan: InputPlan) -> int | None:
         return tf.data.INFINITE_CARDINALITY
     if plan.options.epochs != 1:
         return max(plan.batches - plan.options.start_step, 0)
-    # After a start within an epoch the first pass is shorter than those that follow.
-    return None if plan.skipped else plan.batches
+    if plan.training and plan.skipped and tf.executing_eagerly():
+        return None  # the first pass is shorter than those that follow
+    left = plan.examples - plan.skipped
+    size, drop = plan.options.batch_size, plan.options.drop_remainder
+    return left // size if drop else -(-left // size)
 
 
 def announce(plan: InputPlan, split: str) -> None:

@@ -22,6 +22,7 @@ from tfdicom.label_plan import LabelPlan
 from tfdicom.manifest import ShardInfo
 
 _NARROW = [(name,) for name in ("int8", "uint8", "int16", "uint16")]
+_FARTHEST_FILL = 100.0
 _WARPS = tuple(name for name in MOVES if name not in CROPS)
 
 
@@ -98,7 +99,11 @@ class InputPlan:
     def warps(self) -> bool:
         """Whether pixels are interpolated."""
         resamples = self.options.spacing is not None
-        return resamples or self.augmentation.any_of(_WARPS)
+        # What is padded otherwise than by a constant is sampled beyond the source.
+        larger = any(n > most for n, most in zip(self.size, self.shape, strict=False))
+        mirrors = self.augmentation.edge != "constant"
+        extends = mirrors and (larger or not self.uniform)
+        return resamples or extends or self.augmentation.any_of(_WARPS)
 
     @property
     def smooths(self) -> bool:
@@ -126,6 +131,8 @@ class InputPlan:
             and self.augmentation.image_interpolation == "linear"
             and self.options.label_form != SOFT
             and not self.smooths
+            # A word holds 2**23 steps from the lowest to the highest value.
+            and abs(self.options.fill or 0.0) <= _FARTHEST_FILL
         )
 
     @property

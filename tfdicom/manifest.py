@@ -128,6 +128,10 @@ class Manifest:
         return json.dumps(fields, indent=1) + "\n"
 
 
+class _OtherVersion(ValueError):
+    """Nothing is damaged."""
+
+
 def load_manifest(data_dir: str | pathlib.Path) -> Manifest:
     """Reads the manifest of a data set.
 
@@ -151,8 +155,13 @@ def load_manifest(data_dir: str | pathlib.Path) -> Manifest:
         fields = json.loads(path.read_text())
         version = fields["schema_version"]
         if version != SCHEMA_VERSION:
-            raise ValueError(f"schema version {version}, expected {SCHEMA_VERSION}")
+            raise _OtherVersion(
+                f"{path} is of schema version {version}; this tfdicom reads "
+                f"{SCHEMA_VERSION}: convert again"
+            )
         return _manifest(fields)
+    except _OtherVersion:
+        raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {error!r}") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tfdicom import files, input_pipeline
@@ -15,7 +15,7 @@ from tfdicom.options import accepts_options
 
 @accepts_options(InputOptions)
 def generate(
-    data_dir_or_source: str | os.PathLike,
+    data_dir_or_source: str | os.PathLike | Sequence[str | os.PathLike],
     split: str = "train",
     *,
     options: InputOptions,
@@ -27,8 +27,8 @@ def generate(
     ``num_epochs=N`` gives N epochs in one call, each shuffled and augmented anew.
 
     Args:
-      data_dir_or_source: Folder that ``tfdicom_convert`` wrote, or a source folder with
-        images and annotations, found and paired as the converter does.
+      data_dir_or_source: Folder that ``tfdicom_convert`` wrote, or several, or a source
+        folder with images and annotations, found and paired as the converter does.
       split: Name of a split, or several joined by ``+``.
       options: The fields below as a whole.
       convert_options: How a source is read; its ``input_dir`` is the source. By default
@@ -47,6 +47,10 @@ def generate(
         says what there is. CT's normalisation by the training split needs a converted
         data set.
     """
+    if not isinstance(data_dir_or_source, (str, os.PathLike)):
+        return _arrays(
+            input_pipeline.input_fn(data_dir_or_source, split, options=options)
+        )
     source = os.fspath(data_dir_or_source)
     if (files.path_of(source) / MANIFEST).exists():
         return _arrays(input_pipeline.input_fn(source, split, options=options))

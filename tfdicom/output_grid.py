@@ -21,10 +21,12 @@ class OutputGrid:
       size: Rows and columns.
       longest_step: No output pixel is further from the next than so many source
         pixels, along rows' numbers (downwards) and along columns'.
+      shortest_step: Nor nearer than so many.
     """
 
     size: tuple[int, int]
     longest_step: tuple[float, float] = (1.0, 1.0)
+    shortest_step: tuple[float, float] = (1.0, 1.0)
 
 
 def output_grid(
@@ -59,7 +61,11 @@ def output_grid(
             "size of the output is not the same for all; choose "
             "image_size='ROWS,COLUMNS'"
         )
-    return OutputGrid(size, (target[0] / lowest, target[1] / lowest))
+    return OutputGrid(
+        size,
+        (target[0] / lowest, target[1] / lowest),
+        (target[0] / highest, target[1] / highest),
+    )
 
 
 def _spacings(

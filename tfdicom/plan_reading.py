@@ -18,7 +18,7 @@ from tfdicom.input_options import AUTO, DROP, NO_CACHE, InputOptions
 from tfdicom.input_plan import InputPlan, PlannedShard
 from tfdicom.label_plan import label_plan
 from tfdicom.manifest import FrameKind, Manifest
-from tfdicom.output_grid import output_grid
+from tfdicom.output_grid import OutputGrid, output_grid
 from tfdicom.patient_leakage import check_leakage
 
 _TRAIN = "train"
@@ -71,6 +71,8 @@ def plan_reading(
     frames = [frame for _, one in chosen for frame in one.frames]
     examples = sum(shard.info.examples for shard in shards)
     kept = _kept(shards, classes, names, options)
+    if not examples:
+        raise ValueError(f"split {split!r} has no example")
     if not kept:
         raise ValueError(
             f"split {split!r} has no example to read: of {examples}, none is annotated "
@@ -101,7 +103,8 @@ def plan_reading(
     )
     _check_service(plan, input_context)
     _check_order(plan)
-    _check_crops(plan)
+    _check_crops(plan, grid)
+    _check_batches(plan, split)
     return plan
 
 
@@ -197,7 +200,7 @@ def _check_order(plan: InputPlan) -> None:
         )
 
 
-def _check_crops(plan: InputPlan) -> None:
+def _check_crops(plan: InputPlan, grid: OutputGrid) -> None:
     """Whether a window that is to be moved about fits into any source."""
     named = plan.augmentation.crop_weights or {}
     for name in named:
@@ -207,13 +210,31 @@ def _check_crops(plan: InputPlan) -> None:
                 f"read, {', '.join(plan.class_names)}"
             )
     asked = [name for name in CROPS if plan.augmentation.may(name)]
-    too_large = [n > most for n, most in zip(plan.size, plan.shape, strict=False)]
-    if asked and any(too_large) and plan.options.spacing is None:
-        rows, columns, _ = plan.shape
+    if not asked:
+        return
+    steps = zip(plan.size, grid.shortest_step, strict=True)
+    window = [length * step for length, step in steps]
+    pairs = list(zip(window, plan.shape, strict=False))
+    rows, columns, _ = plan.shape
+    if any(length > most for length, most in pairs):
+        shown = " x ".join(f"{length:.0f}" for length in window)
         raise ValueError(
-            f"{asked[0]}: a window of image_size {plan.size[0]} x {plan.size[1]} is "
-            f"larger than the images, of at most {rows} x {columns}; choose a smaller "
-            f"image_size, or leave {asked[0]} out"
+            f"{asked[0]}: a window of {shown} pixels of the source is larger than the "
+            f"images, of at most {rows} x {columns}; choose a smaller image_size, or "
+            f"leave {asked[0]} out"
+        )
+    if all(length == most for length, most in pairs):
+        raise ValueError(
+            f"{asked[0]}: a window as large as the images, {rows} x {columns}, cannot "
+            f"be moved; choose a smaller image_size, or leave {asked[0]} out"
+        )
+
+
+def _check_batches(plan: InputPlan, split: str) -> None:
+    if plan.batches == 0:
+        raise ValueError(
+            f"drop_remainder=True: split {split!r} has {plan.examples} examples, fewer "
+            f"than the batch_size {plan.options.batch_size}: no batch would come"
         )
 
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 from tfdicom import example_schema, input_pipeline
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.example_schema import PIXEL_DTYPES
-from tfdicom.input_options import DROP, InputOptions
+from tfdicom.input_options import AUTO, DROP, FAIL, NO_CACHE, InputOptions
 from tfdicom.input_plan import InputPlan
 from tfdicom.kernel import as_written
 from tfdicom.ledger import Ledger
@@ -68,7 +68,7 @@ def source_batches(
     _say(prepared.ledger)
     found = _as_manifest(prepared)
     _refuse(options)
-    plan = plan_reading(found, split, options)
+    plan = plan_reading(found, split, options, names=[source])
     plan = dataclasses.replace(
         plan,
         # Only decoding tells the dtype, and whether a header spoke the truth.
@@ -89,6 +89,11 @@ def _refuse(options: InputOptions) -> None:
             raise ValueError(
                 f"{name} needs a converted data set: run tfdicom_convert first"
             )
+    if options.cache not in (AUTO, NO_CACHE) or options.on_corrupt != FAIL:
+        raise ValueError(
+            f"cache={options.cache!r}, on_corrupt={options.on_corrupt!r}: a source is "
+            "decoded anew each epoch and has no records that could be kept or damaged"
+        )
 
 
 def _epochs(plan: InputPlan) -> tf.data.Dataset:

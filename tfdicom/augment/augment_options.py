@@ -231,7 +231,8 @@ class AugmentOptions:
         """
         try:
             options.check(self)
-            _ = self.crop_weights
+            if self.crop_weights and not self.foreground_crop:
+                raise ValueError("foreground_crop_classes is of foreground_crop only")
         except ValueError as error:
             raise ValueError(f"augment: {error}") from None
 

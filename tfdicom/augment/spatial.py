@@ -85,7 +85,13 @@ def random_motion(
         scale_rows=tf.exp(zoom + stretch / 2),
         scale_columns=tf.exp(zoom - stretch / 2),
         shift_rows=symmetric("shift", options.shift * size[0], "shift_rows"),
-        shift_columns=symmetric("shift", options.shift * size[1], "shift_columns"),
+        shift_columns=tf.where(
+            random_stream.chosen(draws["shift_rows"], options.shift_probability),
+            random_stream.symmetric(
+                draws["shift_columns"], options.shift * size[1], 1.0
+            ),
+            0.0,
+        ),
         **signs,
     )
 
