@@ -113,6 +113,10 @@ def test_present_is_of_the_classes_that_are_read(dataset, classes, unannotated):
     expected = [by_key[key].masks[places].any() for key in _keys(table)]
     np.testing.assert_array_equal(table.present, expected)
     assert 0 < table.present.sum() < len(table)
+    # Not annotated is not absent.
+    known = [all(by_key[key].annotated[p] for p in places) for key in _keys(table)]
+    np.testing.assert_array_equal(table.absent, np.array(known) & ~table.present)
+    assert unannotated == "weight" or (table.absent | table.present).all()
 
 
 def test_several_data_sets_have_their_own_classes(dataset, tmp_path):

@@ -6,7 +6,8 @@ examples again and again, each turn in a new order; of one whose share is smalle
 random part comes.
 
 Positive is what shows one of the classes that are read, negative what was annotated for
-all of them and shows none. Anything else is neither, and no balanced epoch has it.
+all of them that its data set has, and shows none. Anything else is neither, and no
+balanced epoch has it.
 """
 
 from __future__ import annotations

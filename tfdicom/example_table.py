@@ -29,7 +29,8 @@ class ExampleTable:
       offset: int64: of its record, bytes before compression.
       data_set: int64: number of its data set.
       present: Whether any of the classes that are read has a pixel.
-      absent: Whether all of them were annotated, and none has a pixel.
+      absent: Whether all of them that the data set has were annotated, and none has a
+        pixel.
       keys: Bytes, 32 hexadecimal digits.
       damaged: Records that cannot be read and are left out, in words.
     """
@@ -102,7 +103,7 @@ def _table(
     places = [plan.classes.indices[one] for one in data_set]
     pairs = list(zip(entries, places, strict=True))
     present = np.array([any(_flags(one.present, at)) for one, at in pairs], bool)
-    annotated = np.array([all(_flags(one.annotated, at)) for one, at in pairs], bool)
+    absent = np.array([_is_negative(one, at) for one, at in pairs], bool)
     return ExampleTable(
         paths=tuple(paths),
         shard=np.array(shard, np.int64),
@@ -110,10 +111,16 @@ def _table(
         offset=np.array(offset, np.int64),
         data_set=np.array(data_set, np.int64),
         present=present,
-        absent=annotated & ~present,
+        absent=absent,
         keys=np.array([entry.key.encode() for entry in entries]),
         damaged=tuple(damaged),
     )
+
+
+def _is_negative(entry: IndexEntry, places: Sequence[int]) -> bool:
+    known = [place for place in places if place != ABSENT]
+    all_annotated = bool(known) and all(_flags(entry.annotated, known))
+    return all_annotated and not any(_flags(entry.present, known))
 
 
 def _flags(pattern: str, places: Sequence[int]) -> list[bool]:

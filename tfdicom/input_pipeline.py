@@ -149,7 +149,6 @@ def finished(
       counter: Of the passes; kept alive, and for ``EpochCallback``.
       cardinality: Batches in one pass, if that is known.
     """
-    keep_freed_memory()
     dataset = batches.map(functools.partial(_finish, plan), **_PARALLEL)
     dataset = dataset.with_options(_savable(positions_only=counter is None))
     return _delivered(dataset, counter, cardinality)
@@ -165,6 +164,7 @@ def _finish(plan: InputPlan, tensors: frame_batch.Tensors, turns: tf.Tensor) -> 
 def _delivered(
     dataset: tf.data.Dataset, counter: tf.Variable | None, cardinality: int | None
 ) -> tf.data.Dataset:
+    keep_freed_memory()
     if cardinality is not None:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
