@@ -216,9 +216,10 @@ def test_what_is_neither_is_in_no_balanced_epoch(manifest):
     groups = _groups(manifest, table, positive_fraction=0.5)
     assert _counts(groups) == [([0, 6], 4), ([2, 3], 3)]
     plan = plan_reading(manifest, "train", InputOptions(positive_fraction=0.5))
-    assert example_groups.count_neither(table, plan) == 3
+    (warning,) = example_groups.without_neither(plan, table).warnings
+    assert "positive_fraction is without 3 examples that show none" in warning
     plan = plan_reading(manifest, "train", InputOptions())
-    assert example_groups.count_neither(table, plan) == 0
+    assert example_groups.without_neither(plan, table).warnings == ()
     assert _counts(_groups(manifest, table)) == [(list(range(7)), 7)]
 
 

@@ -36,6 +36,7 @@ READERS = (
     "tfdicom.pixel_work",
     "tfdicom.preprocess",
     "tfdicom.record_reading",
+    "tfdicom.split_in_memory",
 )
 
 # Imports each module with some packages out of reach, and notes who reaches for them.

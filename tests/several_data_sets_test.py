@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests import synthetic
-from tfdicom import input_pipeline
+from tfdicom import announcements
 from tfdicom.augment.presets import AugmentOptions
 from tfdicom.input_pipeline import input_fn
 from tfdicom.manifest import load_manifest
@@ -368,7 +368,7 @@ def test_a_patient_of_two_splits_is_refused(tmp_path):
 
 
 def test_different_pseudonyms_are_told(tmp_path, capfd):
-    input_pipeline._say_once.cache_clear()
+    announcements.say_once.cache_clear()
     for name in ("a", "b"):
         patients = {"train": {name: synthetic.frames(1)}}
         options = {"identity_key": name}

@@ -96,11 +96,16 @@ def _by_presence(
     ]
 
 
-def count_neither(table: ExampleTable, plan: InputPlan) -> int:
-    """Examples that a balanced epoch is without: nobody knows which kind they are."""
-    if not plan.training or plan.options.positive_fraction is None:
-        return 0
-    return int((~table.present & ~table.absent).sum())
+def without_neither(plan: InputPlan, table: ExampleTable) -> InputPlan:
+    """The plan, with a warning of what a balanced epoch is without."""
+    neither = int((~table.present & ~table.absent).sum())
+    if not plan.training or plan.options.positive_fraction is None or not neither:
+        return plan
+    warning = (
+        f"positive_fraction is without {neither} examples that show none of the "
+        "classes but were not annotated for all of them"
+    )
+    return dataclasses.replace(plan, warnings=(*plan.warnings, warning))
 
 
 def _asked(plan: InputPlan) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -100,10 +101,11 @@ def _table(
     paths: Sequence[str], rows: Sequence[tuple], plan: InputPlan, damaged: Sequence[str]
 ) -> ExampleTable:
     shard, number, offset, data_set, entries = zip(*rows, strict=True)
-    places = [plan.classes.indices[one] for one in data_set]
-    pairs = list(zip(entries, places, strict=True))
-    present = np.array([any(_flags(one.present, at)) for one, at in pairs], bool)
-    absent = np.array([_is_negative(one, at) for one, at in pairs], bool)
+    shown = [
+        _shown(entry.annotated, entry.present, plan.classes.indices[one])
+        for entry, one in zip(entries, data_set, strict=True)
+    ]
+    present, absent = np.array(shown, bool).T
     return ExampleTable(
         paths=tuple(paths),
         shard=np.array(shard, np.int64),
@@ -117,21 +119,21 @@ def _table(
     )
 
 
-def _is_negative(entry: IndexEntry, places: Sequence[int]) -> bool:
+@functools.lru_cache(maxsize=4096)  # examples are many, patterns are few
+def _shown(annotated: str, present: str, places: tuple[int, ...]) -> tuple[bool, bool]:
+    """Whether a class that is read is present, and whether all are surely absent."""
     known = [place for place in places if place != ABSENT]
-    all_annotated = bool(known) and all(_flags(entry.annotated, known))
-    return all_annotated and not any(_flags(entry.present, known))
-
-
-def _flags(pattern: str, places: Sequence[int]) -> list[bool]:
-    """A pattern's figures of the classes that are read, False for those it lacks."""
-    return [place != ABSENT and pattern[place] == "1" for place in places]
+    is_present = any(present[place] == "1" for place in known)
+    all_annotated = all(annotated[place] == "1" for place in known)
+    return is_present, bool(known) and all_annotated and not is_present
 
 
 def _is_kept(entry: IndexEntry, data_set: int, plan: InputPlan) -> bool:
     if plan.options.unannotated != DROP:
         return True
-    return all(_flags(entry.annotated, plan.classes.indices[data_set]))
+    # With drop, each data set has all the classes.
+    places = plan.classes.indices[data_set]
+    return all(entry.annotated[place] == "1" for place in places)
 
 
 def _entries_by_shard(

@@ -5,15 +5,20 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tfdicom import data_service, epoch_order, example_table, frame_batch
-from tfdicom.augment.presets import NONE, PRESETS
-from tfdicom.example_groups import Group, count_neither, example_groups
+from tfdicom import (
+    data_service,
+    epoch_order,
+    example_table,
+    frame_batch,
+    split_in_memory,
+)
+from tfdicom.announcements import announce
+from tfdicom.example_groups import Group, example_groups, without_neither
 from tfdicom.input_options import InputOptions
 from tfdicom.input_plan import InputPlan
 from tfdicom.kernel import as_written, keep_freed_memory
@@ -24,7 +29,6 @@ from tfdicom.record_reading import RecordReader
 
 _ENDLESS = 2**62  # epochs
 _PARALLEL = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
-_NAMED = 10  # damaged records that are listed
 
 DataDir = str | os.PathLike
 
@@ -94,12 +98,7 @@ def input_fn(
     table = example_table.read_table(folders, plan)
     plan = example_table.without_damaged(plan, table)
     groups = example_groups(table, plan)
-    announce(plan, split)
-    if neither := count_neither(table, plan):
-        _say_once(
-            f"tfdicom: split {split}: positive_fraction is without {neither} examples "
-            "that show none of the classes but were not annotated for all of them"
-        )
+    announce(without_neither(plan, table), split)
     return _dataset(plan, RecordReader(table, plan), groups)
 
 
@@ -122,9 +121,10 @@ def _dataset(
         return _delivered(shared, counter, _cardinality(plan))
     turns = epochs.flat_map(functools.partial(_turns, plan, reader, groups))
     if plan.caches and plan.uniform:
-        batches = _from_tensors(plan, reader, turns)
+        batches = split_in_memory.tensors_from_memory(plan, reader, turns)
     elif plan.caches:
-        batches = parsed(_from_memory(plan, reader, turns), plan)
+        records = split_in_memory.records_from_memory(plan, reader, turns)
+        batches = parsed(records, plan)
     elif reader.seeks:
         batches = parsed(
             turns.map(lambda place, turn: (reader.at(place), turn), **_PARALLEL), plan
@@ -277,66 +277,6 @@ def _from_service(
     return data_service.shared_batches(epochs, work)
 
 
-def _in_memory(
-    plan: InputPlan, reader: RecordReader, turns: tf.data.Dataset
-) -> tuple[tf.data.Dataset, tf.data.Dataset]:
-    """The whole split as one element that is read once, and the turns after that.
-
-    The element is asked for inside of a map, as a saved iterator would else hold it:
-    ``Dataset.cache`` has no other way. The first turn waits for it, so that the many
-    threads behind it do not read it each on its own.
-    """
-    records = reader.in_order().map(
-        lambda record, place: (record, _without_turn(reader, place))
-    )
-    whole = records.batch(plan.examples, drop_remainder=True)
-    if plan.uniform:
-        whole = whole.map(functools.partial(frame_batch.parse_batch, plan=plan))
-    else:
-        whole = whole.map(lambda records, _: {"record": records})
-    whole = whole.cache()
-
-    def after_reading(place: tf.Tensor, turn: tf.Tensor) -> tuple:
-        some = tf.nest.flatten(whole.get_single_element())[0]
-        with tf.control_dependencies([tf.shape(some)]):
-            return tf.identity(place), turn
-
-    return whole, turns.map(as_written(after_reading))
-
-
-def _without_turn(reader: RecordReader, place: tf.Tensor) -> tf.Tensor:
-    zero = tf.zeros([], tf.int64)
-    return tf.stack([zero, zero, tf.gather(reader.data_set, place)])
-
-
-def _from_tensors(
-    plan: InputPlan, reader: RecordReader, turns: tf.data.Dataset
-) -> tf.data.Dataset:
-    """Batches of parsed tensors and turns, out of the whole split as tensors."""
-    batches = turns.batch(
-        plan.options.batch_size, drop_remainder=plan.options.drop_remainder
-    )
-    whole, batches = _in_memory(plan, reader, batches)
-
-    def chosen(places: tf.Tensor, turns: tf.Tensor) -> tuple:
-        tensors = whole.get_single_element()
-        return {name: tf.gather(one, places) for name, one in tensors.items()}, turns
-
-    return batches.map(as_written(chosen), **_PARALLEL)
-
-
-def _from_memory(
-    plan: InputPlan, reader: RecordReader, turns: tf.data.Dataset
-) -> tf.data.Dataset:
-    """Serialized records and turns, out of the whole split in memory."""
-    whole, turns = _in_memory(plan, reader, turns)
-
-    def chosen(place: tf.Tensor, turn: tf.Tensor) -> tuple:
-        return tf.gather(whole.get_single_element()["record"], place), turn
-
-    return turns.map(as_written(chosen), **_PARALLEL)
-
-
 def _as_they_come(
     plan: InputPlan, reader: RecordReader, turns: tf.data.Dataset
 ) -> tf.data.Dataset:
@@ -356,29 +296,3 @@ def _cardinality(plan: InputPlan) -> int | None:
     left = plan.examples - plan.skipped
     size, drop = plan.options.batch_size, plan.options.drop_remainder
     return left // size if drop else -(-left // size)
-
-
-def announce(plan: InputPlan, split: str) -> None:
-    """Prints once what was chosen and what is left out."""
-    for sentence in plan.warnings:
-        _say_once(f"tfdicom: split {split}: {sentence}")
-    for modality, rule in plan.rules.items():
-        _say_once(f"tfdicom: normalisation of {modality}: {rule.sentence}")
-    if plan.labels.sentence:
-        _say_once(f"tfdicom: class weights: {plan.labels.sentence}")
-    if not plan.training and plan.options.augmentation != PRESETS[NONE]:
-        _say_once(
-            f"tfdicom: split {split} is not augmented or shuffled, as its name is not "
-            "train; training=True does both"
-        )
-    if plan.left_out:
-        total = plan.examples + plan.left_out
-        _say_once(
-            f"tfdicom: split {split}: {plan.left_out} of {total} examples left out, "
-            f"not annotated for all of {', '.join(plan.class_names)}"
-        )
-
-
-@functools.cache
-def _say_once(sentence: str) -> None:
-    print(sentence, file=sys.stderr)

@@ -70,9 +70,9 @@ def plan_reading(
     shards = _share(shards, input_context, split)
     frames = [frame for _, one in chosen for frame in one.frames]
     examples = sum(shard.info.examples for shard in shards)
-    kept = _kept(shards, classes, names, options)
     if not examples:
         raise ValueError(f"split {split!r} has no example")
+    kept = _kept(shards, classes, names, options)
     if not kept:
         raise ValueError(
             f"split {split!r} has no example to read: of {examples}, none is annotated "

@@ -17,6 +17,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfdicom import example_schema, input_pipeline
+from tfdicom.announcements import announce
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.example_schema import PIXEL_DTYPES
 from tfdicom.input_options import AUTO, DROP, FAIL, NO_CACHE, InputOptions
@@ -75,7 +76,7 @@ def source_batches(
         uniform=False,
         dtypes=PIXEL_DTYPES,
     )
-    input_pipeline.announce(plan, split)
+    announce(plan, split)
     decoding = _Decoding(prepared)
     records = _epochs(plan).flat_map(functools.partial(_epoch, decoding, plan))
     batches = input_pipeline.parsed(records, plan)
