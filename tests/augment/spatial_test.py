@@ -93,6 +93,11 @@ def test_random_motion_keeps_its_ranges():
         assert low <= value.numpy().min() < low + 0.02 * span
         assert high - 0.02 * span < value.numpy().max() <= high
     assert np.mean(move.shift_rows == 0) == pytest.approx(0.5, abs=0.05)
+    # An example is shifted or not, both ways together, but not by the same share.
+    still = move.shift_rows.numpy() == 0
+    np.testing.assert_array_equal(move.shift_columns.numpy() == 0, still)
+    both = np.corrcoef(move.shift_rows.numpy()[~still], move.shift_columns[~still])
+    assert abs(both[0, 1]) < 0.1
     assert np.mean(move.sign_columns == -1) == pytest.approx(0.25, abs=0.04)
     assert np.all(move.sign_rows == 1)
 
@@ -198,6 +203,15 @@ def test_foreground_crop_chooses_classes_by_weight(weights, shares):
     # Only a class that is not wanted is there.
     centre, moved = _centres(options, points[1:2], **{**window, "weights": (0.0,)})
     np.testing.assert_array_equal(moved, centre)
+
+
+@pytest.mark.parametrize("number", [0.0, 1 - 2**-24])
+def test_the_outermost_draws_choose_a_class_that_is_there(number):
+    points = np.array([[[-1, -1]], [[20, 15]], [[18, 12]], [[-1, -1]]])
+    draws = {"foreground_crop_place": tf.fill([1, 2], np.float32(number))}
+    points = tf.constant(points[np.newaxis], tf.int64)
+    found, point = spatial._foreground_point(draws, points, None)
+    assert found and point.numpy().tolist() == [[20, 15] if number < 0.5 else [18, 12]]
 
 
 def test_windows_stay_inside_and_the_rest_stays_centred():
