@@ -29,6 +29,7 @@ _HEADER_KEYWORDS = (
     "StudyInstanceUID",
     "SeriesInstanceUID",
     "SOPInstanceUID",
+    "FrameOfReferenceUID",
     "Modality",
     "Rows",
     "Columns",
@@ -61,6 +62,9 @@ class FrameHeader:
     burned_in: bool
     samples: int = 1
     findings: tuple[str, ...] = ()
+    frame_number: int = 1
+    frame_count: int = 1
+    frame_of_reference: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +140,7 @@ def _frame_header(header: pydicom.Dataset) -> FrameHeader:
         temporal_order=_temporal_order(header),
         burned_in=_text(header, "BurnedInAnnotation").upper() == "YES",
         findings=findings,
+        frame_of_reference=_text(header, "FrameOfReferenceUID"),
     )
 
 
