@@ -35,9 +35,15 @@ setuptools.setup(
     install_requires=[
         "absl-py>=1.4",
         "google-crc32c>=1.5",
+        "highdicom>=0.25",
         "numpy>=1.26",
         "pillow>=10",
         "pydicom>=3",
+        "pyjpegls>=1.4",
+        "pylibjpeg>=2",
+        "pylibjpeg-openjpeg>=2.3",
+        "pylibjpeg-rle>=2",
+        "python-gdcm>=3.0.24",
         "tensorflow>=2.15",
         "tqdm>=4.60",
         "universal_pathlib>=0.2",
@@ -45,15 +51,25 @@ setuptools.setup(
     extras_require={
         # The last TensorFlow with Estimators; Python 3.11 only.
         "estimator": ["tensorflow==2.15.*", "tensorflow-estimator==2.15.*"],
+        # Dice, Hausdorff distance and volume: tfdicom.evaluate.
+        "evaluate": ["scipy>=1.11"],
+        # Mask volumes.
+        "nifti": ["nibabel>=5"],
         "test": [
+            "SimpleITK",
+            "hypothesis",
+            "imagecodecs",
             "jax[cpu]",
             "matplotlib",
             "mypy",
+            "nibabel",
             "pytest",
             "pytest-xdist",
+            "rt-utils",
             "ruff",
             "scipy",
             "setuptools>=70.1",
+            "tifffile",
         ],
     },
     entry_points={

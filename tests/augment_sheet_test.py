@@ -53,6 +53,19 @@ def test_every_change_is_shown_and_seen(sheet):
         assert abs(tile - first).mean() > 1, name
 
 
+def test_an_example_without_classes_has_a_sheet_too():
+    frame = synthetic.Frame(shape=(40, 48, 1), annotated="")
+    bare = synthetic.make_example(frame, 1, classes=())
+    masks = np.zeros((2, 40, 48), bool)
+    empty = dataclasses.replace(frame, annotated="11", masks=masks)
+    options = AugmentOptions(rotation=20, random_crop=1, cutout=0.5, cutout_mask=True)
+    first, second = (
+        np.asarray(augment_sheet.augment_sheet(one, options=options, tile=TILE))
+        for one in (bare, synthetic.make_example(empty, 1))
+    )
+    np.testing.assert_array_equal(first, second)
+
+
 def test_same_seed_same_sheet():
     options = AugmentOptions(noise=0.5)
     first, again, other = (

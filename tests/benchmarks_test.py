@@ -3,9 +3,10 @@ import subprocess
 import sys
 
 import numpy as np
+import pydicom
 import pytest
 
-from tests.real_data import REPOSITORY
+from tests.real_data import REPOSITORY, SAMPLE
 
 pytestmark = pytest.mark.slow
 
@@ -57,6 +58,50 @@ def test_smoke():
     assert [row[0] for row in found[3][2:]] == ["cache=none", "cache=memory"]
     assert [row[1] for row in found[4][2:]] == ["yes", "no"]
     assert all(float(cell.replace(",", "")) > 0 for cell in found[5][2][1:])
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")  # of the sample
+def test_convert_smoke(tmp_path):
+    flags = ("--smoke", "--peers_python=absent", f"--data_dir={tmp_path}")
+    (table,) = _tables(_run("convert.py", *flags))
+    assert table[0][0].startswith("40 files, 0.0056 GB, in memory")
+    rates = {row[0]: row[1] for row in table[2:]}
+    absent = [name for name, rate in rates.items() if rate.startswith("skipped")]
+    assert absent == ["MONAI, PydicomReader", "MONAI, ITKReader"]
+    for name in absent:
+        del rates[name]
+    assert list(rates) == [
+        "tfdicom, scan, 1 worker",
+        "tfdicom, scan, 2 workers",
+        "tfdicom, conversion, 1 worker",
+        "tfdicom, conversion, 2 workers",
+        "pydicom, dcmread(stop_before_pixels=True)",
+        "pydicom, dcmread().pixel_array",
+        "SimpleITK, ReadImage",
+    ]
+    assert all(float(rate.replace(",", "")) > 0 for rate in rates.values())
+
+    sources = {path.stem: path for path in SAMPLE.rglob("*.dcm")}
+    copies = sorted(tmp_path.rglob("*.dcm"))
+    read = [pydicom.dcmread(path) for path in copies]
+    assert len(sources) == 20
+    for number, image in zip(copies, read, strict=True):
+        source = pydicom.dcmread(sources[number.stem])
+        np.testing.assert_array_equal(image.pixel_array, source.pixel_array)
+        assert image.SOPInstanceUID == image.file_meta.MediaStorageSOPInstanceUID
+    taken = {pydicom.dcmread(path).SOPInstanceUID for path in sources.values()}
+    instances = {image.SOPInstanceUID for image in read}
+    assert len(instances) == 40
+    assert not instances & taken
+    for keyword in ("PatientID", "SeriesInstanceUID", "StudyInstanceUID"):
+        assert len({image[keyword].value for image in read}) == 2
+
+
+def test_convert_cold_and_only():
+    flags = ("--smoke", "--cold", "--only=pixel_array", "--workers=1")
+    (table,) = _tables(_run("convert.py", *flags))
+    assert table[0][0].endswith("not in memory")
+    assert [row[0] for row in table[2:]] == ["pydicom, dcmread().pixel_array"]
 
 
 @pytest.fixture

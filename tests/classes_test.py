@@ -56,16 +56,50 @@ def test_reads(text, expected):
         *(
             (f"x={expression}", r"class expression .*: structures joined by \+")
             for expression in (
-                "a-", "-a", "a--b", "a b", "(a", "a)", "()", "a=b", "a*b", "a&&b",
-                "a|b", "a/b", "~a", "1", "1.5", "a+1", "a.b", "a[b]", "f(a)", "'a'",
-                "a<b", "a if b else c", "a#b", "a\nb", "höhle", "True", "a+lambda",
+                "a-", "-a", "a--b", "a b", "(a", "a)", "()", "a&&b", "1", "a+1",
+                "f(a)", "a if b else c", "/a/b/", "/a//b/",
+                "/a/b", "a/b/",
             )
         ),
+        ("x=a[b", r"the regular expression /a\[b/ cannot be read: unterminated"),
+        ("x=/a(/-b", r"the regular expression /a\(/ cannot be read"),
     ],
 )  # fmt: skip
 def test_refuses(text, message):
     with pytest.raises(ValueError, match=message):
         classes.parse_classes(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "terms", "matching", "others"),
+    [
+        ("heart", ("heart",), ["heart", "HEART"], ["heart2", "my heart"]),
+        ("x=^heart.*", ("/^heart.*/",), ["Heart", "heart wall"], ["the heart"]),
+        ("x=lung_(l|r)", ("/lung_(l|r)/",), ["Lung_L", "lung_r"], ["lung", "lung_la"]),
+        ("x=/GTV-1/", ("/GTV-1/",), ["gtv-1"], ["GTV"]),
+        ("x=/[;,]{1,2}/", ("/[;,]{1,2}/",), [";,"], ["x"]),
+        (r"x=/a\/b/", (r"/a\/b/",), ["a/b"], ["a"]),
+        ("x=SCT:10200004", ("/SCT:10200004/",), ["SCT:10200004"], ["10200004"]),
+        ("x=#1", ("/#1/",), ["#1"], ["#11"]),
+        ("x=höhle", ("/höhle/",), ["Höhle"], ["hohle"]),
+        ("x=True", ("True",), ["true"], []),
+    ],
+)
+def test_a_term_names_structures(text, terms, matching, others):
+    (one,) = classes.parse_classes(text)
+    assert one.structures == terms
+    assert all(classes.term_matches(terms[0], [name]) for name in matching)
+    assert not any(classes.term_matches(terms[0], [name]) for name in others)
+
+
+def test_regular_expressions_combine():
+    (one,) = classes.parse_classes("myo=/outer 1/ - /inner.*/")
+    assert one.expression == "/outer 1/-/inner.*/"
+    planes = {
+        "/outer 1/": np.array([True, True, False]),
+        "/inner.*/": np.array([False, True, False]),
+    }
+    assert one.combine(planes).tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pathlib
+from collections.abc import Iterator
 
 import pytest
 
@@ -22,6 +23,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Under Bazel, which leaves slow tests out, a file may have no test to run."""
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and "TEST_SRCDIR" in os.environ:
         session.exitstatus = pytest.ExitCode.OK
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _header_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither read nor write the headers that this machine's user keeps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from tests import synthetic
 from tests.source_folders import disc
 from tfdicom import contact_sheet, example_schema, rasterize
 from tfdicom.contact_sheet import COLORS, Crop
+from tfdicom.label_kinds import LabelInfo
 
 ROWS, COLUMNS = 60, 80
 
@@ -146,6 +147,23 @@ def test_every_example_is_on_the_sheet():
             inside = (found >= (top, left)).all(axis=1)
             inside &= (found < (top + size, left + size * 4)).all(axis=1)
             assert inside.any(), (color, left, top)
+
+
+def test_an_example_without_masks_shows_its_labels():
+    labels = [LabelInfo("age", "number"), LabelInfo("sex", "class", ("f", "m"))]
+    frame = synthetic.Frame(annotated="", labels=("", "f"), shape=(ROWS, COLUMNS, 1))
+    example = synthetic.make_example(frame, 1, classes=(), labels=labels)
+    assert contact_sheet.label_lines(example) == ["sex: f"]
+    bare = dataclasses.replace(example, label_names=None, label_values=None)
+    assert contact_sheet.label_lines(bare) == []
+    sheets = [
+        np.asarray(contact_sheet.contact_sheet([one], tile=60))
+        for one in (example, bare)
+    ]
+    # Only in the corner of the tile; the legend is empty.
+    assert not (sheets[0][:26] != 20).any()
+    differ = np.argwhere((sheets[0] != sheets[1]).any(axis=-1))
+    assert len(differ) and (differ < (26 + 16, 60)).all()
 
 
 def test_sheet_of_nothing():

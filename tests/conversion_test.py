@@ -695,7 +695,7 @@ def _nothing(source):
         (
             _nothing,
             {"classes": "inner;atrium"},
-            "'atrium'.*contours outline inner, out",
+            "'atrium'.*outline 'inner', 'outer'",
         ),
         (_nothing, {"split": "train:NOBODY"}, "named are NOBODY; found are SCD0000101"),
         (_nothing, {"patient_from": "folder:x(y)"}, "group of --patient_from is blank"),
@@ -797,7 +797,7 @@ def _blank_studies_of_all(source):
 @pytest.mark.parametrize(
     ("plant", "options", "words"),
     [
-        (_all_images_are_text, {}, "none of the 9 images found can be used"),
+        (_all_images_are_text, {}, "none of the 9 files found is a usable image"),
         (_annotated_images_are_text, {}, "none of the 6 images with contours can be"),
     ],
 )
@@ -816,7 +816,7 @@ def test_images_that_no_class_can_use_name_what_is_wrong(source, tmp_path):
         path = source.image(patient, 1)  # the one with both structures
         path.write_text("hello")
     words = (
-        "contours of all the structures of a class.*myo=outer-inner.*not_dicom.*1.dcm"
+        "annotations of all the structures of a class.*myo=outer-inner.*not_dicom.*1.dcm"
     )
     with pytest.raises(ValueError, match=re.compile(words, re.DOTALL)):
         convert(source.root, tmp_path / "out", classes="myo=outer-inner")
@@ -866,7 +866,7 @@ def test_pairs_are_counted_before_classes_choose(source, tmp_path):
         options |= {"classes": "myo=outer-inner"}
         result = convert(source.root, tmp_path / "out", **options)
         summary = conversion.conversion_summary(result, conversion.ConvertOptions())
-        assert "Paired: 6 images with 9 contours." in summary
+        assert "Paired: 6 images with 9 annotations." in summary
 
 
 def test_failure_on_the_way_leaves_nothing(source, tmp_path, monkeypatch):
@@ -1177,7 +1177,7 @@ def test_max_error_rate(tmp_path, bad, rate, fails):
         convert(source.root, output, max_error_rate=rate)
         assert len(examples(output)) == 30 - bad
         return
-    with pytest.raises(ValueError, match="11 of 32 contours .* max_error_rate=0.3"):
+    with pytest.raises(ValueError, match="11 of 32 annotations .* max_error_rate=0.3"):
         convert(source.root, output, max_error_rate=rate)
     assert not output.exists()
 

@@ -5,6 +5,7 @@ from absl import flags
 
 from tfdicom import options
 from tfdicom.convert_options import ConvertOptions
+from tfdicom.reasons import FINDINGS, REASONS
 
 CUSTOM = {
     "layout": "custom",
@@ -32,16 +33,26 @@ def test_defaults_are_allowed_and_the_same_as_the_flags():
         ({"layout": "mine"}, "choose one of auto, sunnybrook, sunnybrook_original, cu"),
         ({"layout": "custom"}, "layout=custom wants both"),
         ({**CUSTOM, "contour_pattern": None}, "layout=custom wants both"),
-        ({"image_pattern": "{image}"}, "go with layout=custom"),
+        ({"image_pattern": "{image}"}, "goes with layout=custom or with mask_pattern"),
+        ({"contour_pattern": "{image}"}, "go with layout=custom"),
+        ({**CUSTOM, "mask_pattern": "{stem}.png"}, "does not go with layout=custom"),
+        ({"mask_values": "1"}, "mask_values"),
         ({"link_file": "a.csv"}, "go with layout=custom"),
         ({**CUSTOM, "image_pattern": "{image}.dcm"}, "lacks {patient}"),
         ({**CUSTOM, "contour_origin": None}, "of a custom layout none is known"),
         ({"structures": "i"}, "structures='i'"),
         ({"classes": ""}, "classes=''"),
         ({"classes": "a;a"}, "different names"),
-        ({"classes": "a=b*c"}, "class expression 'b[*]c'"),
+        ({"classes": "a=b+"}, "class expression 'b[+]'"),
+        ({"classes": "a=[b"}, r"the regular expression /\[b/ cannot be read"),
         ({"contour_origin": "centre"}, "allowed are center0, corner0, center1, auto"),
         ({"edge_rule": "outside"}, "choose one of auto, center, inside, half_covered"),
+        ({"hole_rule": "odd"}, "choose one of nested, standard, xor, union"),
+        ({"fractional_threshold": 1.5}, "allowed is 0.0 to 1.0"),
+        ({"several_annotations": "oldest"}, "choose one of newest, raters, error"),
+        ({"include_unannotated": "yes"}, "choose one of no, neighbours, all"),
+        ({"fail_on": "magic"}, "fail_on: unknown code 'magic'; known are annotated_"),
+        ({"fail_on": "not_dicom,,magic"}, "fail_on: unknown code 'magic'"),
         ({"covered_fraction": "yes"}, "True or False is expected"),
         ({"split": "train:0.5,test:0.1"}, "sum to 1, got 0.6"),
         ({"split": ""}, "split=''"),
@@ -73,11 +84,26 @@ def test_text_of_flags_becomes_values():
         "--covered_fraction",
         "--max_error_rate=0.2",
         "--layout=sunnybrook",
+        "--fractional_threshold=0.5",
+        "--fail_on=not_dicom, annotated_again,",
     )
-    assert [one.name for one in given.parsed_classes] == ["cavity", "myo"]
+    assert given.classes == "cavity=inner;myo=outer-inner"
     assert (given.folds, given.covered_fraction) == (5, True)
-    assert given.max_error_rate == 0.2
+    assert (given.max_error_rate, given.fractional_threshold) == (0.2, 0.5)
+    assert given.fail_on_codes == ("not_dicom", "annotated_again")
     assert [layout.name for layout in given.layouts] == ["sunnybrook"]
+
+
+@pytest.mark.parametrize("code", [*REASONS, *FINDINGS])
+def test_every_code_may_make_a_conversion_fail(code):
+    assert ConvertOptions(fail_on=code).fail_on_codes == (code,)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "without"), [("none", True), ("auto", False), ("contours", False)]
+)
+def test_annotations_none_means_no_masks(annotations, without):
+    assert ConvertOptions(annotations=annotations).without_masks == without
 
 
 def test_layouts():

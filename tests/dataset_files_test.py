@@ -1,3 +1,4 @@
+import shutil
 import sys
 import zlib
 
@@ -35,6 +36,13 @@ def test_split_is_recorded_without_names_of_patients(source, tmp_path, split, re
         ({"folds": 3}, {"split": "3 folds"}),
         ({"patient_from": "folder:dicoms/([^/]+)"}, {"patient_from": "folder"}),
         ({}, {"identifiers": "public", "layout": "sunnybrook"}),
+        ({}, {"annotations": "contours", "several_annotations": "newest"}),
+        ({"hole_rule": "xor"}, {"hole_rule": "xor", "fractional_threshold": None}),
+        ({"fractional_threshold": 0.25}, {"fractional_threshold": 0.25}),
+        (
+            {"include_unannotated": "neighbours", "several_annotations": "raters"},
+            {"include_unannotated": "neighbours", "several_annotations": "raters"},
+        ),
     ],
 )
 def test_options_that_shape_the_records(source, tmp_path, given, recorded):
@@ -44,6 +52,33 @@ def test_options_that_shape_the_records(source, tmp_path, given, recorded):
     assert recorded.items() <= options.items()
     for name, value in options.items():
         assert str(tmp_path) not in f"{name}{value}"
+
+
+@pytest.mark.parametrize(
+    ("given", "recorded"),
+    [
+        # Which rule auto comes to depends on the ROI.
+        ({}, ("rtstruct", "auto", "")),
+        ({"edge_rule": "inside"}, ("rtstruct", "inside", "")),
+        ({"text": True}, ("contours+rtstruct", "auto", "center1")),
+    ],
+)
+def test_options_of_a_data_set_with_objects(source, tmp_path, given, recorded):
+    given = dict(given)
+    if not given.pop("text", False):
+        shutil.rmtree(source.root / "contourfiles")
+    for patient in source.patients:
+        images, name = [source.image(patient, 3)], f"{patient}.dcm"
+        heart = {"Heart": source.inner(patient, 3)}
+        source_folders.write_structure_set(source.root / name, images, heart)
+    result = source_folders.convert(
+        source.root, tmp_path / "out", classes="heart", **given
+    )
+    options = result.manifest.options
+    names = ("annotations", "edge_rule", "contour_origin")
+    assert tuple(options[name] for name in names) == recorded
+    # On the slices beside the one that is drawn on the ROI is absent.
+    assert sum(one.examples for one in result.manifest.splits.values()) == 9
 
 
 def test_identifiers_by_a_key_of_ones_own(source, tmp_path):

@@ -4,6 +4,7 @@ import pytest
 
 from tests import synthetic
 from tfdicom import dataset_index
+from tfdicom.label_kinds import LabelInfo
 
 ENTRIES = [
     dataset_index.IndexEntry(
@@ -59,6 +60,20 @@ def test_entry_says_what_a_mask_shows():
         entry = dataset_index.entry_of(example, shard="a", offset=3, length=5)
         assert (entry.annotated, entry.present) == (annotated, present)
         assert (entry.key, entry.shard, entry.offset) == (example.key, "a", 3)
+
+
+def test_entry_says_which_labels_have_a_value(tmp_path):
+    labels = [LabelInfo("age", "number"), LabelInfo("sex", "class", ("f", "m"))]
+    for annotated, classes in (("10", synthetic.CLASSES), ("", ())):
+        frame = synthetic.Frame(annotated=annotated, labels=("", "f"))
+        example = synthetic.make_example(frame, 7, classes=classes, labels=labels)
+        entry = dataset_index.entry_of(example, shard="a", offset=3, length=5)
+        assert entry.annotated == f"{annotated}01"
+        assert len(entry.present) == len(classes)
+        first = len(classes)
+        assert entry.is_known([first + 1]) and not entry.is_known([first, first + 1])
+        dataset_index.write_index(tmp_path, [entry])
+        assert list(dataset_index.read_index(tmp_path)) == [entry]
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import functools
 import re
 import sys
 import warnings
@@ -7,17 +8,12 @@ import pydicom
 import pytest
 
 from tests import real_data, source_folders
-from tfdicom import dicom
-from tfdicom.reasons import InputSkipped
+from tfdicom import dicom, dicom_file
+from tfdicom.dicom import PixelRules
+from tfdicom.dicom_elements import element_name
+from tfdicom.reasons import REASONS, InputSkipped
 
 CORNERSTONE = "odd/cornerstone/packages/dicomImageLoader/testImages"
-DECODED_BY_PYDICOM_ALONE = (
-    "LittleEndianExplicitTransferSyntax_1.2.840.10008.1.2.1",
-    "LittleEndianImplicitTransferSyntax_1.2.840.10008.1.2",
-    "BigEndianExplicitTransferSyntax_1.2.840.10008.1.2.2",
-    "DeflatedExplicitVRLittleEndianTransferSyntax_1.2.840.10008.1.2.1.99",
-    "RLELosslessTransferSyntax_1.2.840.10008.1.2.5",
-)
 
 
 @pytest.fixture
@@ -146,12 +142,19 @@ def test_file_that_ends_before_its_pixels(image):
     assert "(7FE0,0010)" in error.detail and "cut off" in error.detail
 
 
-def test_object_that_is_no_image_is_not_taken_for_a_damaged_one(image):
-    path = image(Rows=None, Columns=None, BitsAllocated=None)
-    report = pydicom.dcmread(path)
-    report.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
-    report.save_as(path)
-    assert skipped(dicom.read_header, path).code == "no_pixel_data"
+@pytest.mark.parametrize(
+    ("sop_class", "code"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.88.11", "not_an_image"),  # a report
+        ("1.2.840.10008.1.3.10", "not_an_image"),  # a directory
+        ("1.2.840.10008.5.1.4.1.1.2", "no_pixel_data"),  # CT
+        ("1.2.3.4", "no_pixel_data"),
+    ],
+)
+def test_object_without_pixels(image, sop_class, code):
+    path = image(Rows=None, Columns=None, SOPClassUID=sop_class)
+    assert skipped(dicom.read_header, path).code == code
+    assert REASONS["not_an_image"].fault is False
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
@@ -163,7 +166,7 @@ def test_number_that_is_not_finite_is_refused_by_its_element(image, keyword, val
     path.write_bytes(path.read_bytes().replace(b"12345 ", value.encode().ljust(6)))
     error = skipped(dicom.read_frame, path)
     assert error.code == "header_invalid"
-    assert dicom.element_name(keyword) in error.detail
+    assert element_name(keyword) in error.detail
     assert "finite" in error.detail
 
 
@@ -236,7 +239,6 @@ def _cut(path):
     [
         ({"PixelData": None}, None, "no_pixel_data"),
         ({}, _cut, "pixels_unreadable"),
-        ({"NumberOfFrames": 2}, None, "pixels_unsupported"),
         ({"Rows": 41}, None, "pixels_unreadable"),
         ({"RescaleSlope": [1, 2]}, None, None),
     ],
@@ -251,13 +253,82 @@ def test_frame_that_cannot_be_used(image, elements, damage, code):
         assert skipped(dicom.read_frame, path).code == code
 
 
-@real_data.needs_shared(CORNERSTONE)
-@pytest.mark.parametrize("ending", DECODED_BY_PYDICOM_ALONE)
-def test_every_transfer_syntax_gives_the_same_pixels(ending):
-    folder = real_data.SHARED / CORNERSTONE
-    expected = pydicom.dcmread(folder / "CTImage.dcm").pixel_array
-    frame = dicom.read_frame(folder / f"CTImage.dcm_{ending}.dcm")
-    np.testing.assert_array_equal(frame.pixels, expected)
+@pytest.mark.parametrize("rows", [65535, 8193])
+def test_frame_that_is_too_large_is_refused_before_it_is_read(image, rows):
+    path = image(Rows=rows, Columns=65535 if rows == 65535 else 8192)
+    header = dicom.read_header(path)
+    for check in (dicom.check_frame, lambda one: dicom.read_frame(path, one)):
+        error = skipped(check, header)
+        assert error.code == "frame_too_large"
+        assert f"{rows} rows" in error.detail and "67108864" in error.detail
+    larger = PixelRules(max_frame_pixels=1 << 33)
+    dicom.check_frame(header, larger)
+    with pytest.raises(InputSkipped) as broken:
+        dicom.read_frame(path, header, larger)
+    assert broken.value.code in ("pixels_unreadable", "decoder_out_of_memory")
+
+
+@pytest.mark.parametrize("frames", [3, 10**9, 2**31 - 1])
+def test_more_frames_than_the_file_has_room_for(image, frames):
+    error = skipped(dicom.read_headers, image(NumberOfFrames=str(frames)))
+    assert error.code == "pixels_unreadable"
+    assert f"(0028,0008) 'Number of Frames' is {frames}" in error.detail
+
+
+def test_color_can_be_refused(image):
+    grey = image()
+    assert dicom.read_frame(grey, rules=PixelRules(color="refuse")).pixels.ndim == 2
+    path = image(pixels=np.zeros((7, 9, 3), np.uint8))
+    header = dicom.read_header(path)
+    refused = functools.partial(dicom.check_frame, rules=PixelRules(color="refuse"))
+    assert skipped(refused, header).code == "color_image"
+
+
+@pytest.mark.parametrize("samples", [2, 4])
+def test_samples_that_no_record_holds(image, samples):
+    error = skipped(dicom.read_frame, image(SamplesPerPixel=samples))
+    assert error.code == "pixels_unsupported"
+    assert error.detail == f"{samples} samples per pixel"
+
+
+def test_ybr_becomes_rgb(image):
+    ybr = np.random.default_rng(2).integers(0, 255, (8, 9, 3)).astype(np.uint8)
+    path = image(pixels=ybr, PhotometricInterpretation="YBR_FULL")
+    frame = dicom.read_frame(path)
+    y, blue, red = np.moveaxis(ybr.astype(float) - [0, 128, 128], 2, 0)
+    green = y - 0.114 * 1.772 / 0.587 * blue - 0.299 * 1.402 / 0.587 * red
+    rgb = np.stack([y + 1.402 * red, green, y + 1.772 * blue], 2)  # ITU-R BT.601
+    np.testing.assert_allclose(frame.pixels, np.clip(rgb, 0, 255), atol=1)
+    assert frame.attributes["photometric_interpretation"] == "RGB"
+    assert dicom.read_header(path).samples == 3
+
+
+@pytest.mark.parametrize(
+    ("rule", "allowed"),
+    [
+        ({"max_frame_pixels": 0}, "greater than 0"),
+        ({"decode_seconds": -1}, "greater than 0"),
+        ({"decode_bytes": 0}, "greater than 0"),
+        ({"color": "grey"}, "convert"),
+    ],
+)
+def test_rule_that_makes_no_sense(rule, allowed):
+    ((name, got),) = rule.items()
+    with pytest.raises(ValueError, match=f"{name}.*{allowed}.*{got}"):
+        PixelRules(**rule)
+
+
+@real_data.needs_sunnybrook
+def test_sunnybrook_is_as_pydicom_has_it():
+    paths = sorted((real_data.SUNNYBROOK / "dicoms").rglob("*.dcm"))[::70]
+    for path in paths:
+        header = dicom.read_header(path)
+        assert header.native is not None
+        expected = pydicom.dcmread(path)
+        np.testing.assert_array_equal(
+            dicom.read_frame(path, header).pixels, expected.pixel_array
+        )
+        assert header.plane.position == tuple(expected.ImagePositionPatient)
 
 
 @real_data.needs_sunnybrook
@@ -269,6 +340,7 @@ def test_identifiers_that_break_the_rules_are_read_without_a_word():
         warnings.simplefilter("error")
         header = dicom.read_header(path)
         dicom.read_frame(path)
+        str(dicom_file.open_header(path).sop_class)
     assert header.instance == "2.16.124.113543.6006.99.3391139613699913089"
     assert pydicom.config.settings.reading_validation_mode == before
 

@@ -231,6 +231,24 @@ def test_absent_masks_are_not_empty_masks():
         _ = _example(planes=None).masks
 
 
+def test_an_example_may_have_no_classes():
+    nothing = np.zeros((0, 5, 7), bool)
+    described = example_schema.describe_masks(nothing)
+    assert described["planes"] is None and described["pixel_count"] == ()
+    example = _example(
+        np.zeros((5, 7), np.int16),
+        **described,
+        classes=(),
+        class_expressions=(),
+        annotated=(),
+    )
+    data = example_schema.encode(example)
+    assert data == _as_tensorflow(example).SerializeToString(deterministic=True)
+    found = example_schema.decode(data)
+    assert found == example
+    assert found.masks.shape == (0, 5, 7) and found.masks.dtype == bool
+
+
 @pytest.mark.parametrize(
     "mask",
     [

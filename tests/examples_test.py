@@ -5,23 +5,31 @@ import numpy as np
 import pytest
 
 from tests import source_folders
-from tfdicom import examples, rasterize
-from tfdicom.classes import parse_classes
+from tfdicom import drawing, examples, rasterize
+from tfdicom.classes import parse_classes, structures_of
 from tfdicom.deidentify import Pseudonyms
-from tfdicom.examples import AnnotationRules, series_outcomes
+from tfdicom.drawing import AnnotationRules
+from tfdicom.examples import series_outcomes
 from tfdicom.reasons import REASONS
-from tfdicom.scan import scan_headers
 from tfdicom.series import plan_series
-from tfdicom.sources import contours
+from tfdicom.sources.annotation_objects import Drawing, DrawingRules
+from tfdicom.sources.candidates import RTSTRUCT, Annotation
 
+TEXT_RULES = DrawingRules(edge_rule="half_covered", tolerance=0.02, shift=(-1.0, -1.0))
 RULES = AnnotationRules(
     classes=parse_classes("inner;outer"),
-    edge_rule="half_covered",
-    tolerance=0.02,
+    text=TEXT_RULES,
+    objects=DrawingRules(edge_rule="center"),
     origin="center1",
-    shift=(-1.0, -1.0),
 )
 PATIENT = "SCD0000101"
+#: Findings that come from what the image shows, and from other contours.
+BY_CONTENT = {
+    "area_jumps",
+    "contour_duplicate",
+    "contour_far_from_edge",
+    "structure_not_inside",
+}
 
 
 @pytest.fixture
@@ -32,18 +40,42 @@ def folder(tmp_path):
     )
 
 
-def outcomes(folder, rules=RULES, **changes):
-    structures = {"i": "inner", "o": "outer"}
-    listing = contours.find(folder.root, structures=structures)
-    scanned, _ = scan_headers(
-        folder.root, listing, workers=1, progress=lambda done: None
+def show_structures(folder, number):
+    """Makes an image show what is drawn on it; returns its pixels."""
+    pixels = source_folders.draw_pixels(PATIENT, number) // 9
+    for vertices in (folder.inner(PATIENT, number), folder.outer(PATIENT, number)):
+        pixels[rasterize.fill(vertices, pixels.shape, edge_rule="center")] += 1000
+    source_folders.edit(folder.image(PATIENT, number), pixels=pixels)
+    return pixels
+
+
+def planned(folder, classes=RULES.classes, change=lambda frames: frames, **arguments):
+    """The parts of the one series; ``change`` is given its frames first."""
+    frames = source_folders.annotated_frames(folder.root, structures_of(classes))
+    pseudonyms = Pseudonyms(b"key")
+    return plan_series(change(frames), patient="p", pseudonyms=pseudonyms, **arguments)
+
+
+def outcomes(folder, classes=RULES.classes, plan=None, **changes):
+    """Outcomes by path; ``changes`` are those of the rules for contour text files."""
+    (series,) = planned(folder, classes, **(plan or {}))
+    objects = dataclasses.replace(
+        RULES.objects, covered_fraction=changes.get("covered_fraction", False)
     )
-    (series,) = plan_series(scanned, patient="p", pseudonyms=Pseudonyms(b"key"))
-    rules = dataclasses.replace(rules, **changes)
-    return {
-        outcome.frame.path: outcome
-        for outcome in series_outcomes(folder.root, series, rules)
-    }
+    rules = dataclasses.replace(
+        RULES,
+        classes=classes,
+        text=dataclasses.replace(RULES.text, **changes),
+        objects=objects,
+    )
+    found = {}
+    for outcome in series_outcomes(folder.root, series, rules):
+        key = outcome.frame.path
+        if key in found:  # what its neighbours tell comes last
+            assert outcome.example is None and not outcome.left
+            key = "neighbours"
+        found[key] = outcome
+    return found
 
 
 def example(folder, number=1, **changes):
@@ -69,12 +101,12 @@ def stored_figures(statistics):
 
 
 def test_frames_become_examples_in_order(folder):
+    shown = [show_structures(folder, number) for number in (1, 2, 3)]
     found = outcomes(folder)
     assert [path[-5:] for path in found] == ["1.dcm", "2.dcm", "3.dcm"]
     for number, outcome in enumerate(found.values(), 1):
         one = outcome.example
-        pixels = source_folders.draw_pixels(PATIENT, number)
-        np.testing.assert_array_equal(one.image[..., 0], pixels)
+        np.testing.assert_array_equal(one.image[..., 0], shown[number - 1])
         assert one.annotated == (1, int(number <= 2))
         assert (one.slice_index, one.slice_count) == (number - 1, 5)
         assert one.slice_spacing == pytest.approx(source_folders.SLICE_MM)
@@ -90,7 +122,7 @@ def test_masks_take_the_edge_rule(folder, edge_rule):
     # As in the file: two decimals.
     vertices = np.round(folder.inner(PATIENT, 1) + 1, 2) - 1
     expected = rasterize.fill(
-        vertices, (40, 48), edge_rule=edge_rule, tolerance=RULES.tolerance
+        vertices, (40, 48), edge_rule=edge_rule, tolerance=TEXT_RULES.tolerance
     )
     np.testing.assert_array_equal(one.masks[0], expected)
     assert one.edge_rule == edge_rule
@@ -216,21 +248,55 @@ def test_findings(folder, vertices, findings):
     path.write_text(source_folders.contour_text(np.array(vertices)))
     outcome = outcomes(folder)[f"dicoms/{PATIENT}/1.dcm"]
     name = path.relative_to(folder.root).as_posix()
-    assert outcome.findings.get(name, ()) == findings
+    found = [code for code in outcome.findings.get(name, ()) if code not in BY_CONTENT]
+    assert tuple(found) == findings
     assert outcome.example is not None
+
+
+def drawn_findings(folder, key):
+    """Findings of one outcome, by the last part of the candidate's path."""
+    outcome = outcomes(folder).get(key)
+    found = outcome.findings if outcome else {}
+    return {name.rpartition("/")[2]: codes for name, codes in found.items()}
+
+
+def test_contours_are_compared_with_the_image_and_each_other(folder):
+    name = f"dicoms/{PATIENT}/1.dcm"
+    inner, outer = (folder.contour(PATIENT, 1, code) for code in "io")
+    # Of noise, no contour follows an edge.
+    far = ("contour_far_from_edge",)
+    assert drawn_findings(folder, name) == {inner.name: far, outer.name: far}
+    show_structures(folder, 1)
+    assert drawn_findings(folder, name) == {}
+    inner.write_text(outer.read_text())
+    found = drawn_findings(folder, name)
+    assert found[inner.name] == found[outer.name] == ("contour_duplicate",)
+
+
+def test_neighbouring_slices_are_compared(folder):
+    for number in (1, 2, 3):
+        assert show_structures(folder, number) is not None
+    assert drawn_findings(folder, "neighbours") == {}
+    middle = folder.contour(PATIENT, 2)
+    large = source_folders.disc(20, 18, 14)
+    middle.write_text(source_folders.contour_text(large))
+    # The slices beside it are the stack's ends, which may be as small as they like.
+    assert drawn_findings(folder, "neighbours") == {}
+    small = source_folders.disc(20, 18, 2)
+    middle.write_text(source_folders.contour_text(small))
+    assert drawn_findings(folder, "neighbours") == {middle.name: ("area_jumps",)}
 
 
 def test_geometry_that_makes_no_sense_is_a_finding(folder):
     source_folders.edit(folder.image(PATIENT, 1), PixelSpacing=[0, 0])
-    structures = {"i": "inner", "o": "outer"}
-    listing = contours.find(folder.root, structures=structures)
-    scanned, _ = scan_headers(
-        folder.root, listing, workers=1, progress=lambda done: None
-    )
-    groups = list(plan_series(scanned, patient="p", pseudonyms=Pseudonyms(b"key")))
-    alone = next(one for one in groups if len(one.frames) == 1)
+    alone = next(one for one in planned(folder) if len(one.frames) == 1)
     (outcome,) = series_outcomes(folder.root, alone, RULES)
-    assert outcome.findings == {f"dicoms/{PATIENT}/1.dcm": ("geometry_invalid",)}
+    found = {
+        name: codes
+        for name, codes in outcome.findings.items()
+        if not BY_CONTENT.issuperset(codes)
+    }
+    assert found == {f"dicoms/{PATIENT}/1.dcm": ("geometry_invalid",)}
     assert outcome.example.pixel_spacing is None and outcome.example.position is None
 
 
@@ -328,6 +394,161 @@ def test_contour_that_crosses_itself_without_end_is_left_out(folder):
     for changes in ({}, {"edge_rule": "center", "covered_fraction": True}):
         found = left(outcomes(folder, **changes))
         assert found == {"IM-0001-0001-icontour-manual.txt": "contour_too_intricate"}
+
+
+def test_frames_without_annotation_are_examples_that_nobody_annotated(folder):
+    found = outcomes(folder, plan={"include": "neighbours"})
+    assert [path[-5:] for path in found] == ["1.dcm", "2.dcm", "3.dcm", "4.dcm"]
+    one = found[f"dicoms/{PATIENT}/4.dcm"].example
+    assert one.annotated == (0, 0) and not one.masks.any()
+    assert not one.contours and one.contour_origin is None
+    assert (one.edge_rule, one.hole_rule) == (None, None)
+    assert len(outcomes(folder, plan={"include": "all"})) == 5
+
+
+def test_labels_without_masks(folder):
+    def labelled(frames):
+        label = (("age", "70"), ("sick", "yes"))
+        return [dataclasses.replace(one, labels=label) for one in frames]
+
+    plan = {"include": "all", "change": labelled}
+    found = outcomes(folder, classes=(), plan=plan)
+    assert len(found) == 5
+    for outcome in found.values():
+        one = outcome.example
+        assert one.classes == () and one.masks.shape == (0, 40, 48)
+        assert (one.label_names, one.label_values) == (("age", "sick"), ("70", "yes"))
+        assert outcome.intensities["foreground"].count == 0
+
+
+def test_absent_structure_is_an_empty_plane_that_is_annotated(folder):
+    def without_outer(frames):
+        return [dataclasses.replace(one, absent=("outer",)) for one in frames]
+
+    classes = parse_classes("inner;outer;ring=inner-outer")
+    found = outcomes(folder, classes, plan={"change": without_outer})
+    one = found[f"dicoms/{PATIENT}/3.dcm"].example
+    assert one.annotated == (1, 1, 1)
+    assert one.pixel_count[1] == 0 and one.pixel_count[0] == one.pixel_count[2] > 0
+    empty = found[f"dicoms/{PATIENT}/5.dcm"].example
+    assert empty.annotated == (0, 1, 0) and not empty.masks.any()
+
+
+def roi(number, structure="inner", part=1):
+    return Annotation(RTSTRUCT, "rt.dcm", structure, number, (part,))
+
+
+@pytest.fixture
+def boxes(monkeypatch):
+    """ROIs of objects that are boxes, which `boxes` gives by their number."""
+    planes = {}
+
+    def draw(path, item, parts, header, rules):
+        plane, findings = planes[item]
+        return Drawing(plane, findings=findings, edge_rule=rules.edge_rule)
+
+    monkeypatch.setitem(drawing._DRAW, RTSTRUCT, draw)
+
+    def add(number, rows, columns, *findings):
+        plane = np.zeros((40, 48), bool)
+        plane[slice(*rows), slice(*columns)] = True
+        planes[number] = plane, findings
+        return plane
+
+    return add
+
+
+def test_several_rois_of_one_structure_are_one_plane(folder, boxes):
+    left, right = boxes(1, (5, 9), (5, 9)), boxes(2, (7, 20), (7, 20))
+
+    def two_rois(frames):
+        return [dataclasses.replace(frames[0], annotations=(roi(1), roi(2)))]
+
+    found = outcomes(folder, plan={"change": two_rois})
+    one = found[f"dicoms/{PATIENT}/1.dcm"].example
+    np.testing.assert_array_equal(one.masks[0], left | right)
+    assert one.annotated == (1, 0)
+    assert (one.edge_rule, one.contour_origin) == ("center", None)
+
+
+def test_findings_of_each_roi_are_its_own(folder, boxes):
+    boxes(1, (5, 15), (5, 15), "contour_leaves_image")
+    boxes(2, (5, 15), (20, 30), "contour_crosses_itself")
+    boxes(3, (0, 40), (0, 48))
+
+    def three_rois(frames):
+        drawn = (roi(1), roi(2), roi(3, "outer"))
+        return [dataclasses.replace(frames[0], annotations=drawn)]
+
+    (outcome,) = outcomes(folder, plan={"change": three_rois}).values()
+    assert outcome.findings == {
+        "rt.dcm#1.1": ("contour_leaves_image",),
+        "rt.dcm#2.1": ("contour_crosses_itself",),
+    }
+
+
+@pytest.mark.parametrize("outside", [1, 2])
+def test_every_roi_of_a_structure_is_compared(folder, boxes, outside):
+    inside = ({1, 2} - {outside}).pop()
+    boxes(outside, (2, 12), (2, 12))
+    boxes(inside, (22, 30), (22, 30))
+    boxes(3, (20, 40), (20, 48))
+
+    def three_rois(frames):
+        drawn = (roi(1), roi(2), roi(3, "outer"))
+        return [dataclasses.replace(frames[0], annotations=drawn)]
+
+    (outcome,) = outcomes(folder, plan={"change": three_rois}).values()
+    found = {code for codes in outcome.findings.values() for code in codes}
+    assert found == {"structure_not_inside"}
+
+
+def test_raters_of_one_frame_share_its_pixels(folder, monkeypatch):
+    reads = []
+    read_frame = examples.dicom.read_frame
+
+    def counted(path, *arguments):
+        reads.append(path)
+        return read_frame(path, *arguments)
+
+    def two_raters(frames):
+        first, *others = frames
+        ann = dataclasses.replace(first, rater="Ann")
+        bob = dataclasses.replace(first, rater="Bob", annotations=first.annotations[:1])
+        return [ann, bob, *others]
+
+    expected = outcomes(folder)[f"dicoms/{PATIENT}/1.dcm"].example
+    monkeypatch.setattr(examples.dicom, "read_frame", counted)
+    (series,) = planned(folder, change=two_raters)
+    found = [one for one in series_outcomes(folder.root, series, RULES) if one.example]
+    assert len(reads) == 5
+    ann, bob = (one.example for one in found[:2])
+    assert ann.pixels == bob.pixels == expected.pixels
+    assert ann.series_statistics == bob.series_statistics == expected.series_statistics
+    assert (ann.annotated, bob.annotated) == ((1, 1), (1, 0))
+    assert len({ann.rater, bob.rater, None}) == 3 and ann.key != bob.key
+    assert ann.instance == bob.instance == expected.instance
+
+
+def test_image_that_cannot_be_read_is_listed_for_every_rater(folder):
+    def two_raters(frames):
+        first, *others = frames
+        ann, bob = (
+            dataclasses.replace(first, rater=rater, annotations=(roi(n),))
+            for n, rater in enumerate(("Ann", "Bob"), 1)
+        )
+        return [ann, bob, *others]
+
+    path = folder.image(PATIENT, 1)
+    path.write_bytes(path.read_bytes()[:-50])
+    (series,) = planned(folder, change=two_raters)
+    found = list(series_outcomes(folder.root, series, RULES))
+    reasons = {one.path: one.reason for each in found for one in each.left}
+    assert reasons == {
+        f"dicoms/{PATIENT}/1.dcm": "pixels_unreadable",
+        "rt.dcm#1.1": "image_unusable",
+        "rt.dcm#2.1": "image_unusable",
+    }
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from tfdicom.input_options import InputOptions
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("classes", "", "classes='': name each class once"),
+        ("classes", ";", "classes=';': name each class once"),
         ("classes", "inner;inner", "name each class once"),
         ("classes", [1, 2], r"classes=\[1, 2\]: names are wanted"),
         ("batch_size", 0, "batch_size=0: allowed is 1 or more"),
@@ -100,10 +100,33 @@ def test_refuses_what_a_label_form_has_no_use_for(fields, message):
         ("outer; inner", ("outer", "inner")),
         ("outer,inner", ("outer", "inner")),
         (["outer"], ("outer",)),
+        ("", ()),
+        (" ", ()),
+        ((), ()),
     ],
 )
 def test_reads_classes(value, expected):
     assert InputOptions(classes=value).class_names == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, []),
+        ("age", [("age", ())]),
+        ("sex:f|m; age", [("sex", ("f", "m")), ("age", ())]),
+        (["sex: f, or |m"], [("sex", ("f, or", "m"))]),
+    ],
+)
+def test_reads_labels(value, expected):
+    found = InputOptions(labels=value).asked_labels
+    assert [(one.name, one.vocabulary) for one in found] == expected
+
+
+@pytest.mark.parametrize("value", ["", ";", "age;age", "age;age:a|b", "age:a|a", [3]])
+def test_refuses_labels(value):
+    with pytest.raises(ValueError, match="labels=.* each label and each word once"):
+        InputOptions(labels=value)
 
 
 @pytest.mark.parametrize(

@@ -331,15 +331,22 @@ def test_info_says_where_an_example_is_from(dataset):
     )
     ((_, _, info),) = data.as_numpy_iterator()
     assert sorted(info) == [
+        "acquisition_group",
+        "deformed",
         "epoch",
         "key",
         "key_hash",
         "matrix",
         "occurrence",
+        "orientation",
         "patient",
         "phase_index",
+        "position",
+        "rater",
         "series",
         "slice_index",
+        "slice_spacing",
+        "source_size",
         "spacing",
     ]
     for n, example in enumerate(written["train"]):
@@ -351,7 +358,12 @@ def test_info_says_where_an_example_is_from(dataset):
         np.testing.assert_array_equal(info["spacing"][n], np.float32(spacing))
         np.testing.assert_array_equal(info["matrix"][n], np.eye(3))
         assert info["key_hash"][n] == example.key_hash
+        np.testing.assert_array_equal(info["source_size"][n], example.shape[:2])
+        assert info["acquisition_group"][n] == -1 and info["rater"][n] == b""
+        for name in ("slice_spacing", "position", "orientation"):
+            assert np.isnan(info[name][n]).all(), name
     assert not info["epoch"].any() and not info["occurrence"].any()
+    assert not info["deformed"].any()
 
 
 def _sampled(values, column, row, fill):

@@ -30,6 +30,7 @@ READERS = (
     "tfdicom.input_pipeline",
     "tfdicom.kernel",
     "tfdicom.label_forms",
+    "tfdicom.label_values",
     "tfdicom.labelling",
     "tfdicom.losses",
     "tfdicom.numpy_batches",

@@ -7,31 +7,49 @@ import pytest
 from tfdicom import manifest
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.deidentify import Pseudonyms
+from tfdicom.frame_headers import FrameHeader
 from tfdicom.ledger import Ledger
 from tfdicom.plan import PatientPlan, Plan, ShardPlan
-from tfdicom.reasons import REASONS
+from tfdicom.reasons import FINDINGS, REASONS
 from tfdicom.series import FramePlan, SeriesPlan
 from tfdicom.shards import ConvertedFile, ShardContent, ShardResult
-from tfdicom.sources.candidates import ContourFile, LeftFile
+from tfdicom.sources.candidates import RTSTRUCT, TEXT, Annotation, LeftFile
 
 PSEUDONYMS = Pseudonyms(b"a key for tests, of enough bytes")
 
 
-def shard_result(converted, left=()):
+INNER = Annotation(TEXT, "a.txt", "inner")
+
+
+def shard_result(converted, left=(), drawn=INNER):
     """A shard of one image, a.dcm with a.txt, that became this."""
+    header = FrameHeader(
+        patient_id="Ann",
+        study="1.2",
+        series="1.3",
+        instance="1.4",
+        modality="MR",
+        rows=4,
+        columns=5,
+        bytes_per_pixel=2,
+        plane=None,
+        temporal_order=(0.0, 0.0, 0.0),
+        burned_in=False,
+    )
     frame = FramePlan(
         path="a.dcm",
+        name="a.dcm",
+        header=header,
         key="k" * 32,
         instance="instance",
-        contours=(ContourFile("a.txt", "inner"),),
-        plane=None,
+        rater=None,
+        example=True,
+        annotations=(drawn,),
+        absent=(),
         slice_index=None,
         slice_count=None,
         phase_index=0,
         phase_count=1,
-        findings=(),
-        shape=(4, 5, 1),
-        modality="MR",
     )
     series = SeriesPlan("who", "study", "series", 0, None, (frame,))
     patient = PatientPlan("who", "Ann", (series,), 1)
@@ -44,8 +62,9 @@ def ledger():
     return Ledger(PSEUDONYMS)
 
 
-def whole(path, findings=()):
-    return ConvertedFile(path, "k" * 32, findings)
+def whole(path, findings=(), kind=None, key="k" * 32):
+    kind = kind or {"dcm": "image", "txt": "contour"}[path.rpartition(".")[2]]
+    return ConvertedFile(path, kind, key, findings)
 
 
 def test_converted_files_are_entered_by_their_kind(ledger, tmp_path):
@@ -101,11 +120,11 @@ def contours(skipped, total=100):
     ("skipped", "options", "words"),
     [
         (0, {"on_error": "fail"}, None),
-        (1, {"on_error": "fail"}, "1 files cannot be used, and on_error=fail"),
+        (1, {"on_error": "fail"}, "1 candidates cannot be used, and on_error=fail"),
         (10, {"max_error_rate": 0.0}, None),
-        (11, {"max_error_rate": 0.0}, "11 of 100 contours .*max_error_rate=0 allows"),
+        (11, {"max_error_rate": 0.0}, "11 of 100 annotations .*max_error_rate=0 a"),
         (20, {"max_error_rate": 0.2}, None),
-        (21, {"max_error_rate": 0.2}, "21 of 100 contours"),
+        (21, {"max_error_rate": 0.2}, "21 of 100 annotations"),
         (100, {"max_error_rate": 1.0}, None),
     ],
 )
@@ -117,6 +136,119 @@ def test_how_much_may_go_wrong(ledger, skipped, options, words):
     with pytest.raises(ValueError, match=words) as error:
         ledger.check(ConvertOptions(**options))
     assert "0.txt" in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["image", "object", "other"])
+def test_rate_is_that_of_annotations(ledger, kind):
+    ledger.leave(LeftFile(f"{n}.dcm", kind, "not_dicom") for n in range(50))
+    ledger.leave(contours(1))
+    ledger.check(ConvertOptions(max_error_rate=0.02))
+    with pytest.raises(ValueError, match="51 candidates cannot be used"):
+        ledger.check(ConvertOptions(on_error="fail"))
+
+
+@pytest.mark.parametrize("kind", ["contour", "segment", "mask"])
+def test_every_kind_of_annotation_counts(ledger, kind):
+    ledger.leave(LeftFile(f"{n}", kind, "not_dicom") for n in range(11))
+    with pytest.raises(ValueError, match="11 of 11 annotations"):
+        ledger.check(ConvertOptions(max_error_rate=0.5))
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "words"),
+    [
+        ("", None),
+        ("contour_empty", None),
+        ("contour_leaves_image", "fail_on: 2 x contour_leaves_image"),
+        ("no_annotation", "fail_on: 1 x no_annotation"),
+        ("contour_malformed", "fail_on: 3 x contour_malformed"),
+        (
+            "no_annotation,contour_empty,contour_leaves_image",
+            "fail_on: 1 x no_annotation, 2 x contour_leaves_image",
+        ),
+    ],
+)
+def test_codes_that_make_it_fail(ledger, fail_on, words):
+    finding = ("contour_leaves_image", "contour_crosses_itself")
+    drawn = (whole("a.txt", finding), whole("b.txt", finding[:1]))
+    ledger.add_shard(shard_result((whole("a.dcm"), *drawn)))
+    ledger.leave([LeftFile("c.dcm", "image", "no_annotation")])
+    ledger.leave(LeftFile(f"{n}.txt", "contour", "contour_malformed") for n in range(3))
+    options = ConvertOptions(fail_on=fail_on)
+    if words is None:
+        ledger.check(options)
+        return
+    with pytest.raises(ValueError) as error:
+        ledger.check(options)
+    first, *others = str(error.value).splitlines()
+    assert first == words
+    assert others == list(ledger.problem_lines())
+
+
+def test_findings_are_shown_with_their_candidates(ledger):
+    odd = ("contour_leaves_image",)
+    ledger.add_shard(shard_result(tuple(whole(f"{n}.txt", odd) for n in range(7))))
+    assert list(ledger.problem_lines()) == [
+        f"7 found: contour_leaves_image. {FINDINGS['contour_leaves_image']}",
+        "    0.txt, 1.txt, 2.txt, 3.txt, 4.txt, ...",
+    ]
+
+
+def test_objects_have_lines_of_their_own(ledger, tmp_path):
+    ledger.leave([LeftFile("rt.dcm#2", "contour", "structure_not_used")])
+    ledger.leave([LeftFile("seg.dcm", "object", "series_missing")])
+    parts = [whole(f"rt.dcm#1.{n}", kind="contour") for n in (3, 4)]
+    converted = (whole("a.dcm"), *parts, whole("rt.dcm", kind="object", key=""))
+    ledger.add_shard(shard_result(converted))
+    ledger.close(["rt.dcm", "seg.dcm", "lost.dcm"])
+    assert ledger.counts() == {
+        "image": {"converted": 1},
+        "contour": {"converted": 2, "left_out": 1},
+        "object": {"converted": 1, "skipped": 2},
+        "reasons": {
+            "object_without_mask": 1,
+            "series_missing": 1,
+            "structure_not_used": 1,
+        },
+        "findings": {},
+    }
+    ledger.write(tmp_path / "ledger.jsonl")
+    by_candidate = {line["candidate"]: line for line in manifest.read_ledger(tmp_path)}
+    # An object is a part of many examples: its contours name them.
+    assert by_candidate[PSEUDONYMS.of("candidate", "rt.dcm")] == {
+        "candidate": PSEUDONYMS.of("candidate", "rt.dcm"),
+        "kind": "object",
+        "status": "converted",
+        "split": "train",
+    }
+    part = by_candidate[PSEUDONYMS.of("candidate", "rt.dcm#1.4")]
+    assert (part["key"], part["kind"]) == ("k" * 32, "contour")
+
+
+@pytest.mark.parametrize(
+    ("reasons", "reason", "status"),
+    [
+        (["annotated_again_later"] * 2, "object_left_out", "left_out"),
+        (["patient_not_in_split", "structure_not_used"], "object_left_out", "left_out"),
+        (["structure_not_used", "contour_off_plane"], "object_without_mask", "skipped"),
+        (["contour_too_short"] * 2, "object_without_mask", "skipped"),
+        ([], "object_without_mask", "skipped"),
+    ],
+)
+def test_object_of_which_nothing_was_converted(ledger, reasons, reason, status):
+    left = [LeftFile(f"rt#2.dcm#1.{n}", "contour", r) for n, r in enumerate(reasons)]
+    others = [LeftFile("rt.dcm#1.1", "contour", "contour_too_short")]
+    ledger.leave([*left, *others])
+    ledger.close(["rt#2.dcm"])
+    assert ledger.counts()["object"] == {status: 1}
+    assert ledger.counts()["reasons"][reason] == 1
+
+
+def test_object_that_was_converted_stays_so(ledger):
+    ledger.leave([LeftFile("rt.dcm", "object", "object_without_mask")])
+    ledger.add_shard(shard_result((whole("rt.dcm", kind="object", key=""),)))
+    ledger.close(["rt.dcm"])
+    assert ledger.counts()["object"] == {"converted": 1}
 
 
 def test_problems_are_shown_by_reason_the_first_few(ledger):
@@ -156,6 +288,24 @@ def test_crosswalk_says_whose_each_file_is(ledger, tmp_path):
         [PSEUDONYMS.of("candidate", "stray, one"), "", "", "stray, one"],
     ]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_crosswalk_names_parts_of_objects(ledger, tmp_path):
+    drawn = Annotation(RTSTRUCT, "rt.dcm", "inner", 1, (4,))
+    converted = (
+        whole("rt.dcm#1.4", kind="contour"),
+        whole("rt.dcm", kind="object", key=""),
+    )
+    result = shard_result(converted, drawn=drawn)
+    ledger.add_shard(result)
+    ledger.leave([LeftFile("rt.dcm#2", "contour", "structure_not_used")])
+    plan = Plan((result.plan,), ("train",), {"who": "train"}, {}, (), ())
+    path = tmp_path / "crosswalk.csv"
+    ledger.write_crosswalk(path, plan)
+    with path.open(newline="") as file:
+        owners = {row["source_path"]: row["patient"] for row in csv.DictReader(file)}
+    assert owners["rt.dcm"] == owners["rt.dcm#1.4"] == "who"
+    assert set(owners) == {"rt.dcm", "rt.dcm#1.4", "rt.dcm#2"}
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@ import dataclasses
 import itertools
 import json
 import sys
+from collections import Counter
 
 import pytest
 
-from tfdicom import files, manifest
+from tfdicom import files, label_kinds, manifest
 from tfdicom.intensity_statistics import PERCENTILES, IntensityStatistics
+from tfdicom.label_kinds import LabelInfo
 
 
 def _shard(number: int, **changes) -> manifest.ShardInfo:
@@ -78,6 +80,28 @@ def test_manifest_comes_back(data_dir, kind):
     assert loaded.class_names == ("myo", "cavity")
     hash(loaded.classes), hash(loaded.splits["train"].frames)  # no list is inside
     assert loaded.to_json() == MANIFEST.to_json()
+
+
+def test_labels_come_back(tmp_path):
+    labels = (LabelInfo("sex", "class", ("f", "m")), LabelInfo("age", "number"))
+    counts = {"sex": Counter(f=2), "age": Counter({"4.5": 1, "6": 2})}
+    split = _split(labels=label_kinds.label_frequencies(labels, counts))
+    given = dataclasses.replace(MANIFEST, labels=labels, splits={"train": split})
+    files.write_text(tmp_path / manifest.MANIFEST, given.to_json())
+    loaded = manifest.load_manifest(tmp_path)
+    assert loaded == given
+    hash((loaded.labels, *loaded.splits["train"].labels.values()))
+    # A data set that was written before there were labels.
+    fields = json.loads(MANIFEST.to_json())
+    del fields["labels"], fields["splits"]["train"]["labels"]
+    files.write_text(tmp_path / manifest.MANIFEST, json.dumps(fields))
+    assert manifest.load_manifest(tmp_path) == MANIFEST
+
+
+def test_labels_count_as_classes_do():
+    shard = _shard(0, annotated={"1101": 3, "1011": 4, "1111": 5})
+    assert manifest.count_annotated(shard, [0, 3]) == 12
+    assert manifest.count_annotated(shard, [1, 2]) == 5
 
 
 def test_a_remote_manifest_comes_back():

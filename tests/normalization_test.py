@@ -55,6 +55,23 @@ def test_ct_takes_the_training_foreground(dataset):
     assert (offset, 1 / scale) == pytest.approx((foreground.mean, foreground.deviation))
 
 
+def test_ct_without_masks_takes_all_training_pixels(dataset, tmp_path):
+    frames = synthetic.frames(3, modality="CT", annotated="")
+    synthetic.write_dataset(tmp_path, {"train": {"c": frames}}, classes=())
+    bare = load_manifest(tmp_path)
+    rule = normalization.rules("auto", bare, ["CT"])["CT"]
+    every = bare.splits["train"].intensities["all"]
+    assert rule.constants[:3] == (
+        every.percentiles[0],
+        every.percentiles[-1],
+        every.mean,
+    )
+    assert rule.sentence.endswith("(of all pixels, as it has no masks)")
+    # Beside a data set with masks it does not blur that one's foreground.
+    both = normalization.rules("auto", [dataset, bare], ["CT"])["CT"]
+    assert both == normalization.rules("auto", dataset, ["CT"])["CT"]
+
+
 def test_zscore_dataset_takes_all_training_pixels(dataset):
     statistics = dataset.splits["train"].intensities["all"]
     rule = normalization.rules("zscore_dataset", dataset, ["MR"])["MR"]

@@ -152,7 +152,7 @@ def test_a_source_of_which_nothing_can_be_converted_says_why(source, epochs):
 def test_a_source_without_a_usable_image_says_why(source):
     for path in source.root.rglob("*.dcm"):
         path.write_text("no image")
-    with pytest.raises(ValueError, match="none of the 9 images found") as error:
+    with pytest.raises(ValueError, match="none of the 9 files found") as error:
         tfdicom.generate(source.root)
     assert "9 skipped: not_dicom" in str(error.value)
     assert "dicoms/SCD0000101/1.dcm: no DICM prefix" in str(error.value)

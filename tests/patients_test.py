@@ -4,22 +4,22 @@ import pytest
 
 from tests import source_folders
 from tfdicom import dicom, patients
-from tfdicom.scan import ScannedImage
-from tfdicom.sources.candidates import ContourFile, ImageFile
+from tfdicom.annotated_frames import AnnotatedFrame
+from tfdicom.sources.candidates import TEXT, Annotation
 
-CONTOURS = (ContourFile("c.txt", "inner"),)
+CONTOURS = (Annotation(TEXT, "c.txt", "inner"),)
 
 
 @pytest.fixture
 def image(tmp_path):
-    """A scanned image of a patient under a path."""
+    """A frame of a patient under a path."""
 
-    def scanned(path, patient="P1", study="1.2.3", *, contours=CONTOURS):
+    def annotated(path, patient="P1", study="1.2.3", *, contours=CONTOURS, absent=()):
         file = tmp_path / "image.dcm"
         source_folders.write_image(file, patient, 1, StudyInstanceUID=study)
-        return ScannedImage(ImageFile(path, contours), dicom.read_header(file))
+        return AnnotatedFrame(path, dicom.read_header(file), contours, absent)
 
-    return scanned
+    return annotated
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,33 @@ def test_one_identifier_for_everything_is_refused(image):
     with pytest.raises(ValueError, match=r"one patient, 'P1'.*--split=train"):
         patients.identify(images, "tag", several_splits=True)
     assert patients.identify(images, "tag", several_splits=False) == ["P1", "P1", "B"]
+
+
+def test_an_image_on_which_everything_is_absent_is_annotated(image):
+    one = image("a/1.dcm", "A")
+    nobodys = image("b/1.dcm", "", contours=(), absent=("inner",))
+    with pytest.raises(ValueError, match="1 annotated images .* b/1.dcm"):
+        patients.identify([one, nobodys], "tag", several_splits=True)
+    other = image("b/1.dcm", "B", contours=(), absent=("inner",))
+    assert patients.identify([one, other], "tag", several_splits=True) == ["A", "B"]
+
+
+def test_where_every_image_becomes_an_example_every_patient_counts(image):
+    def identify(images, **arguments):
+        return patients.identify(images, "tag", several_splits=True, **arguments)
+
+    bare = [image(f"{name}/1.dcm", name, contours=()) for name in "AB"]
+    assert identify(bare, every=True) == ["A", "B"]
+    # Of two patients one is enough to be annotated, if all are examples.
+    images = [image("a/1.dcm", "A"), image("b/1.dcm", "B", contours=())]
+    assert identify(images, every=True) == ["A", "B"]
+    with pytest.raises(ValueError, match="of one patient, 'A'"):
+        identify(images)
+    with pytest.raises(ValueError, match="of one patient, 'A'"):
+        identify([image(f"{n}.dcm", "A", contours=()) for n in "12"], every=True)
+    nobodys = [*images, image("c/1.dcm", "Anonymous", contours=())]
+    with pytest.raises(ValueError, match=r"1 .*images .* c/1.dcm .*'Patient ID'"):
+        identify(nobodys, every=True)
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def test_params_win(folder):
         ("valid", {}, "no split 'valid'; this data set has train, test, empty"),
         ("train+train", {}, "names a split twice"),
         ("train", {"classes": "rv"}, "no class 'rv'; this data set has inner, outer"),
-        ("empty", {}, "'empty' has no example to read: of 2, none is annotated"),
+        ("empty", {}, "'empty' has no example to read: of 2, each is not annotated"),
         (
             "train",
             {"input_context": _context(4, 0)},
@@ -210,22 +210,6 @@ def test_what_is_resampled_is_sampled_as_in_training(folder):
         assert found.moves == training
 
 
-@pytest.mark.parametrize("crop", ["random_crop", "foreground_crop"])
-def test_a_crop_is_smaller_than_the_images(folder, crop):
-    fields = {"augment": f"{crop}=0.5", "unannotated": "ignore"}
-    message = f"{crop}: a window of 13 x 16 pixels .* larger than the images, of at mo"
-    with pytest.raises(ValueError, match=message):
-        _plan(folder, image_size="13,16", **fields)
-    with pytest.raises(ValueError, match=f"{crop}: a window as large as the images"):
-        _plan(folder, **fields)
-    assert _plan(folder, image_size="12,15", **fields).crops
-    assert _plan(folder, "test", image_size="13,16", **fields).crops  # padded
-    # The images of 12 x 16 pixels have pixels of 1.25 to 1.5 mm.
-    with pytest.raises(ValueError, match=f"{crop}: a window of 13 x 13 pixels of the"):
-        _plan(folder, image_size="10,10", target_spacing=2.0, **fields)
-    assert _plan(folder, image_size="8,8", target_spacing=2.0, **fields).warps
-
-
 def test_a_padding_that_is_not_constant_is_sampled(folder):
     fields = {"unannotated": "ignore", "training": False, "augment": "edge=nearest"}
     assert _plan(folder, image_size="13,16", **fields).warps
@@ -237,21 +221,6 @@ def test_a_far_fill_does_not_share_a_word_with_the_pixels(folder):
     fields = {"unannotated": "ignore", "augment": "rotation=5"}
     assert _plan(folder, image_fill=-100, **fields).packed
     assert not _plan(folder, image_fill=-1000, **fields).packed
-
-
-def test_a_batch_that_is_never_full(folder):
-    fields = {"drop_remainder": True, "unannotated": "ignore"}
-    with pytest.raises(ValueError, match="12 examples, fewer than the batch_size 13"):
-        _plan(folder, batch_size=13, **fields)
-    assert _plan(folder, batch_size=13, num_epochs=2, **fields).batches == 1
-
-
-def test_crop_weights_are_of_the_classes_that_are_read(folder):
-    augment = "foreground_crop=1,foreground_crop_classes=outer:3;inner:1"
-    fields = {"augment": augment, "unannotated": "ignore", "image_size": 8}
-    assert _plan(folder, **fields).crop_weights == (1.0, 3.0)
-    with pytest.raises(ValueError, match="'outer' is not among the classes that are"):
-        _plan(folder, classes="inner", **fields)
 
 
 def test_grey_and_colour_do_not_mix(tmp_path):

@@ -10,24 +10,22 @@ from tfdicom.classes import parse_classes
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.plan import make_plan
 from tfdicom.reasons import REASONS
-from tfdicom.scan import scan_headers
-from tfdicom.sources import contours
+from tfdicom.sources.candidates import RTSTRUCT, Annotation
 
 PSEUDONYMS = Pseudonyms(b"a key for tests, of enough bytes")
-STRUCTURES = {"i": "inner", "o": "outer"}
 PATIENTS = tuple(f"SCD00{number:02d}01" for number in range(10))
 
 
 @pytest.fixture(scope="module")
-def scanned(tmp_path_factory):
-    folder = source_folders.write_folder(
-        tmp_path_factory.mktemp("plan") / "in", patients=PATIENTS
-    )
-    listing = contours.find(folder.root, structures=STRUCTURES)
-    images, _ = scan_headers(
-        folder.root, listing, workers=1, progress=lambda done: None
-    )
-    return images
+def folder(tmp_path_factory):
+    """Of each patient three images, two with an inner contour, one with an outer."""
+    root = tmp_path_factory.mktemp("plan") / "in"
+    return source_folders.write_folder(root, patients=PATIENTS)
+
+
+@pytest.fixture(scope="module")
+def scanned(folder):
+    return source_folders.annotated_frames(folder.root)
 
 
 def plan_of(scanned, split="train:0.6,test:0.4", **changes):
@@ -124,10 +122,9 @@ def test_more_shards_than_patients_are_warned_of(scanned):
 def _without(scanned, patient, structure):
     """The images, of one patient without the contours of a structure."""
     for one in scanned:
-        contours = [c for c in one.file.contours if c.structure != structure]
+        kept = tuple(c for c in one.annotations if c.structure != structure)
         if one.header.patient_id == patient:
-            file = dataclasses.replace(one.file, contours=tuple(contours))
-            one = dataclasses.replace(one, file=file)
+            one = dataclasses.replace(one, annotations=kept)
         yield one
 
 
@@ -217,25 +214,24 @@ def test_frames_are_those_of_series_with_examples(scanned):
     plan = plan_of(scanned)
     frames = [frame for _, _, frame in plan.frames]
     assert len(frames) == 30
-    assert sum(bool(frame.contours) for frame in frames) == 20
+    assert sum(bool(frame.annotations) for frame in frames) == 20
+    assert sum(frame.example for frame in frames) == 20
     assert sum(p.examples for shard in plan.shards for p in shard.patients) == 20
     assert len(reasons(plan)["no_annotation"]) == 10
 
 
-def test_structure_that_no_class_uses_is_left_out(scanned):
-    plan = plan_of(scanned, classes=parse_classes("outer"))
-    found = reasons(plan)
-    assert len(found["structure_not_used"]) == 20
-    assert len(found["no_annotation"]) == 20
-    kept = [c for _, _, frame in plan.frames for c in frame.contours]
+def test_structure_that_no_class_uses_is_left_out(folder):
+    frames = source_folders.annotated_frames(folder.root, ["outer"])
+    plan = plan_of(frames, classes=parse_classes("outer"))
+    assert {name: len(left) for name, left in reasons(plan).items()} == {
+        "no_annotation": 20
+    }
+    kept = [c for _, _, frame in plan.frames for c in frame.annotations]
     assert {contour.structure for contour in kept} == {"outer"} and len(kept) == 10
 
 
 def test_nothing_annotated_is_refused(scanned):
-    bare = [
-        dataclasses.replace(one, file=dataclasses.replace(one.file, contours=()))
-        for one in scanned
-    ]
+    bare = [dataclasses.replace(one, annotations=()) for one in scanned]
     with pytest.raises(
         ValueError,
         match="no image .* all the structures of a class; .* inner=inner; outer=outer",
@@ -275,6 +271,126 @@ def test_series_of_a_patient_have_an_order_of_their_own(scanned):
     for seed in range(5):
         shuffled = random.Random(seed).sample(several, len(several))
         assert plan_of(shuffled).shards == expected.shards
+
+
+def numbers(plan):
+    """Numbers of examples by that of the image."""
+    names = [frame.name for _, _, frame in plan.frames if frame.example]
+    found = [name.rpartition("/")[2].removesuffix(".dcm") for name in names]
+    return {number: found.count(number) for number in sorted(set(found))}
+
+
+@pytest.mark.parametrize(
+    ("include", "classes", "examples", "left"),
+    [
+        ("no", "outer", {"1": 10}, 20),
+        ("neighbours", "outer", {"1": 10, "2": 10}, 10),
+        ("neighbours", "inner", {"1": 10, "2": 10, "3": 10}, 0),
+        ("all", "outer", {"1": 10, "2": 10, "3": 10}, 0),
+    ],
+)
+def test_images_without_annotation_are_included(
+    folder, include, classes, examples, left
+):
+    frames = source_folders.annotated_frames(folder.root, [classes])
+    plan = plan_of(frames, classes=parse_classes(classes), include=include)
+    assert numbers(plan) == examples
+    assert len(reasons(plan).get("no_annotation", ())) == left
+    counted = sum(one.examples for shard in plan.shards for one in shard.patients)
+    assert counted == sum(examples.values())
+
+
+@pytest.mark.parametrize(
+    ("include", "patients"), [("no", 9), ("neighbours", 9), ("all", 10)]
+)
+def test_patient_without_annotation(scanned, include, patients):
+    bare = list(_without(_without(scanned, PATIENTS[3], "inner"), PATIENTS[3], "outer"))
+    plan = plan_of(bare, include=include)
+    assert len(plan.split_table) == patients
+    others = [p for p in reasons(plan).get("no_annotation", ()) if PATIENTS[3] in p]
+    assert len(others) == (0 if include == "all" else 3)
+
+
+def test_without_classes_every_image_is_an_example(scanned):
+    bare = [dataclasses.replace(one, annotations=()) for one in scanned]
+    plan = plan_of(bare, classes=(), include="all")
+    assert numbers(plan) == {"1": 10, "2": 10, "3": 10}
+    assert not plan.left
+
+
+def test_absent_structures_make_a_class_whole(scanned):
+    absent = [dataclasses.replace(one, absent=("outer",)) for one in scanned]
+    plan = plan_of(absent, classes=parse_classes("myo=outer-inner"))
+    assert numbers(plan) == {"1": 10, "2": 10}
+    # On the third, whose inner contour nobody looked for, the class is not whole.
+    assert len(reasons(plan)["class_incomplete"]) == 10
+
+
+def roi(structure, *parts):
+    return Annotation(RTSTRUCT, "rt.dcm", structure, 3, parts)
+
+
+@pytest.mark.parametrize("split", ["train", f"train:{PATIENTS[1]}"])
+def test_parts_of_objects_are_left_by_name(scanned, split):
+    first, *others = scanned
+    drawn = dataclasses.replace(first, annotations=(roi("outer", 4, 17),))
+    plan = plan_of([drawn, *others], split, classes=parse_classes("inner"))
+    left = [one for one in plan.left if one.reason == "class_incomplete"]
+    assert [(one.path, one.kind) for one in left] == [
+        (first.path, "image"),
+        ("rt.dcm#3.4", "contour"),
+        ("rt.dcm#3.17", "contour"),
+    ]
+    # The frame itself has one line, whatever else is true of it.
+    assert [one.path for one in plan.left].count(first.path) == 1
+
+
+def test_parts_of_objects_of_a_patient_in_no_split(scanned):
+    first, *others = scanned
+    drawn = dataclasses.replace(first, annotations=(roi("inner", 4),))
+    plan = plan_of([drawn, *others], f"train:{PATIENTS[1]},test:{PATIENTS[2]}")
+    assert "rt.dcm#3.4" in reasons(plan)["patient_not_in_split"]
+
+
+def test_raters_are_examples_of_one_frame(scanned):
+    twice = [
+        dataclasses.replace(one, rater=rater) if one.annotations else one
+        for one in scanned
+        for rater in ("Ann", "Bob")[: 2 if one.annotations else 1]
+    ]
+    plan = plan_of(twice)
+    assert numbers(plan) == {"1": 20, "2": 20}
+    found = reasons(plan)
+    assert list(found) == ["no_annotation"] and len(found["no_annotation"]) == 10
+
+
+def test_rater_whose_classes_are_all_incomplete_makes_no_example(scanned):
+    whole = [one for one in scanned if one.header.patient_id == PATIENTS[0]][:1]
+    first = dataclasses.replace(whole[0], rater="Ann")
+    other = dataclasses.replace(whole[0], rater="Bob", annotations=(roi("outer", 1),))
+    plan = plan_of([first, other], "train", classes=parse_classes("inner"))
+    assert numbers(plan) == {"1": 1}
+    assert [one.path for one in plan.left] == ["rt.dcm#3.1"]
+
+
+def test_frames_of_one_file_are_left_by_their_names(scanned):
+    first, second, third, *others = scanned
+
+    def frame(one, number):
+        header = dataclasses.replace(
+            one.header,
+            instance=first.header.instance,
+            frame_number=number,
+            frame_count=3,
+        )
+        return dataclasses.replace(one, path="cine.dcm", header=header)
+
+    cine = [frame(one, n) for n, one in enumerate((first, second, third), 1)]
+    plan = plan_of([*cine, *others])
+    names = [frame.name for _, _, frame in plan.frames if frame.path == "cine.dcm"]
+    assert names == ["cine.dcm#1", "cine.dcm#2", "cine.dcm#3"]
+    left = [path for path in reasons(plan)["no_annotation"] if "cine" in path]
+    assert left == ["cine.dcm#3"]
 
 
 def test_another_salt_is_another_draw(scanned):

@@ -140,6 +140,57 @@ def test_ring_of_two_contours():
     assert (outer - inner).sum() == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    "region",
+    [
+        lambda inside: inside[0] & inside[1],
+        lambda inside: inside[0] | inside[2],
+        lambda inside: (inside[0] & ~inside[1]) ^ inside[2],
+        lambda inside: (inside[0] & inside[1]) | (inside[1] & inside[2]),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_region_of_polygons_that_cross(region, seed):
+    rng = np.random.default_rng(seed)
+    polygons = [star(rng), rng.uniform(-4, 36, (8, 2)), star(rng)]
+    fraction = rasterize.region_fraction(polygons, region, (28, 32))
+    fine = region(
+        [
+            rasterize.fill((one + 0.5) * 32 - 0.5, (896, 1024), edge_rule="center")
+            for one in polygons
+        ]
+    )
+    expected = fine.reshape(28, 32, 32, 32).mean(axis=(1, 3))
+    np.testing.assert_allclose(fraction, expected, atol=0.03)
+    assert fraction.sum() == pytest.approx(expected.sum(), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        (square(2, 6), square(2, 6), 16),
+        (square(2, 6), square(4, 12), 4),
+        (square(2, 6), square(6, 8), 0),
+        (square(2, 6), square(20, 30), 0),
+        (square(0, 12), KEYHOLE, 84),
+        (square(4, 8), KEYHOLE, 0),
+        (BOW_TIE, square(2, 7), 12.5),
+        (disc(7, 7, 5), disc(7, 7, 3), 90 * 9 * math.sin(math.pi / 90)),
+    ],
+)
+def test_shared_area(one, other, shared):
+    assert rasterize.shared_area(one, other) == pytest.approx(shared, abs=1e-9)
+    assert rasterize.shared_area(other, one) == pytest.approx(shared, abs=1e-9)
+
+
+def test_marks_the_centres_that_it_counts():
+    marked = rasterize.path_centres(square(-2, 3), (14, 12))
+    assert {tuple(place) for place in np.argwhere(marked)} == {
+        *((3, column) for column in range(4)),
+        *((row, 3) for row in range(4)),
+    }
+
+
 def test_even_odd_where_the_path_winds_twice():
     twice = [*square(2, 10), (2, 2), *square(4, 8), (4, 4)]
     mask = rasterize.fill(twice, (13, 13), edge_rule="center")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests import source_folders
+from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.deidentify import Pseudonyms
-from tfdicom.dicom import FrameHeader
-from tfdicom.scan import ScannedImage
+from tfdicom.frame_headers import FrameHeader
 from tfdicom.series import plan_series
-from tfdicom.sources.candidates import ContourFile, ImageFile
+from tfdicom.sources.candidates import TEXT, Annotation
 from tfdicom.spatial import ImagePlane
 
 PSEUDONYMS = Pseudonyms(b"a key for tests, of enough bytes")
@@ -29,7 +29,11 @@ def image(
     rows=40,
     geometry=True,
     annotated=True,
+    frame=1,
+    frame_count=1,
+    **fields,
 ):
+    """A frame of one series; ``fields`` are those of the `AnnotatedFrame`."""
     position = tuple(np.array((3.0, -4.0, 5.0)) + millimetres * source_folders.NORMAL)
     header = FrameHeader(
         patient_id="P1",
@@ -43,18 +47,20 @@ def image(
         plane=ImagePlane(position, orientation, spacing) if geometry else None,
         temporal_order=(temporal, trigger, number),
         burned_in=False,
+        frame_number=frame,
+        frame_count=frame_count,
     )
-    contours = (ContourFile(f"{name}.txt", "inner"),) if annotated else ()
-    return ScannedImage(ImageFile(name, contours), header)
+    drawn = (Annotation(TEXT, f"{name}.txt", "inner"),) if annotated else ()
+    return AnnotatedFrame(name, header, **{"annotations": drawn, **fields})
 
 
-def plans(images):
+def plans(images, **arguments):
     """The plans, which no order of the input may change."""
-    found = list(plan_series(images, patient="pseudonym", pseudonyms=PSEUDONYMS))
+    arguments = {"patient": "pseudonym", "pseudonyms": PSEUDONYMS, **arguments}
+    found = list(plan_series(images, **arguments))
     for seed in range(5):
         shuffled = random.Random(seed).sample(images, len(images))
-        again = list(plan_series(shuffled, patient="pseudonym", pseudonyms=PSEUDONYMS))
-        assert again == found
+        assert list(plan_series(shuffled, **arguments)) == found
     return found
 
 
@@ -135,7 +141,7 @@ def test_part_without_any_contour_is_not_planned():
 def test_unannotated_frames_count_among_the_slices():
     images = [image(str(n), millimetres=8 * n, annotated=n == 2) for n in range(4)]
     (series,) = plans(images)
-    (example,) = (frame for frame in series.frames if frame.contours)
+    (example,) = (frame for frame in series.frames if frame.example)
     assert (example.slice_index, example.slice_count) == (2, 4)
 
 
@@ -145,7 +151,8 @@ def test_frames_without_geometry_go_in_time_only():
     assert [frame.path for frame in series.frames] == ["2", "1", "0"]
     assert [frame.phase_index for frame in series.frames] == [0, 1, 2]
     for frame in series.frames:
-        assert (frame.slice_index, frame.slice_count, frame.plane) == (None, None, None)
+        assert (frame.slice_index, frame.slice_count) == (None, None)
+        assert frame.header.plane is None
     assert series.slice_spacing is None
 
 
@@ -171,6 +178,145 @@ def test_study_and_series_without_a_uid_are_told_apart_by_their_patient():
     )
     assert first.study != second.study and first.series != second.series
     assert first.study != PSEUDONYMS.of("study", "")
+
+
+def examples(series):
+    return [frame.path for frame in series.frames if frame.example]
+
+
+def beating_heart(annotated):
+    """Slices 0 to 4 in the phases early and late, annotated where it says so."""
+    return [
+        image(
+            f"{place} {phase}",
+            millimetres=8 * place,
+            trigger=trigger,
+            annotated=f"{place} {phase}" in annotated,
+        )
+        for place in range(5)
+        for phase, trigger in (("early", 30), ("late", 250))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("include", "annotated", "expected"),
+    [
+        ("no", ["2 late"], ["2 late"]),
+        ("neighbours", ["2 late"], ["1 late", "2 late", "3 late"]),
+        ("neighbours", ["0 early"], ["0 early", "1 early"]),
+        ("neighbours", ["4 late"], ["3 late", "4 late"]),
+        (
+            "neighbours",
+            ["1 early", "3 late"],
+            ["0 early", "1 early", "2 early", "2 late", "3 late", "4 late"],
+        ),
+        ("neighbours", [], None),
+        ("no", [], None),
+        ("all", [], [f"{n} {phase}" for n in range(5) for phase in ("early", "late")]),
+        (
+            "all",
+            ["2 late"],
+            [f"{n} {phase}" for n in range(5) for phase in ("early", "late")],
+        ),
+    ],
+)
+def test_frames_without_annotation_become_examples(include, annotated, expected):
+    found = plans(beating_heart(annotated), include=include)
+    if expected is None:
+        assert not found
+        return
+    (series,) = found
+    assert examples(series) == expected
+    assert len(series.frames) == 10
+    drawn = [frame.path for frame in series.frames if frame.annotations]
+    assert drawn == annotated
+
+
+def test_neighbours_are_of_the_same_part_and_lie_somewhere():
+    images = [
+        image("0", annotated=False),
+        image("1", millimetres=8),
+        image("2, larger", millimetres=16, rows=41, annotated=False),
+    ]
+    (series,) = plans(images, include="neighbours")
+    assert examples(series) == ["0", "1"]
+    nowhere = [image(str(n), geometry=False, annotated=n == 1) for n in range(3)]
+    (series,) = plans(nowhere, include="neighbours")
+    assert examples(series) == ["1"]
+
+
+def test_frame_on_which_everything_is_absent_is_an_example():
+    images = [image("0", annotated=False, absent=("inner",)), image("1", millimetres=8)]
+    (series,) = plans(images)
+    assert examples(series) == ["0", "1"]
+    first, second = series.frames
+    assert (first.annotations, first.absent) == ((), ("inner",))
+    assert first.annotated == second.annotated == {"inner"}
+    assert not second.absent
+
+
+def raters(name, *who, **fields):
+    return [image(name, rater=one, **fields) for one in who]
+
+
+def test_raters_of_one_frame_are_examples_of_one_place():
+    images = [
+        *raters("0", "Ann", "Bob"),
+        *raters("1", "Ann", millimetres=8),
+        image("2", millimetres=16, annotated=False),
+    ]
+    arguments = {"patient": "pseudonym", "pseudonyms": PSEUDONYMS}
+    (series,) = plan_series(images, **arguments)
+    ann, bob, alone, plain = series.frames
+    assert [one.slice_index for one in series.frames] == [0, 0, 1, 2]
+    assert {(one.slice_count, one.phase_count) for one in series.frames} == {(3, 1)}
+    assert {one.phase_index for one in series.frames} == {0}
+    assert examples(series) == ["0", "0", "1"]
+    assert ann.instance == bob.instance and ann.name == bob.name
+    assert len({one.key for one in series.frames}) == 4
+    assert ann.rater == alone.rater == PSEUDONYMS.of("rater", "Ann")
+    assert bob.rater not in (ann.rater, None) and plain.rater is None
+    assert "Ann" not in repr((ann.rater, ann.key))
+    # Who else drew on it changes no key.
+    (again,) = plan_series(images[1:], **arguments)
+    assert again.frames[0].key == bob.key
+
+
+def test_a_rater_who_drew_no_whole_class_is_no_example():
+    (ann,) = raters("0", "Ann")
+    (bob,) = raters("0", "Bob", annotated=False)
+    (series,) = plan_series([ann, bob], patient="p", pseudonyms=PSEUDONYMS)
+    assert [(one.example, len(one.annotations)) for one in series.frames] == [
+        (True, 1),
+        (False, 0),
+    ]
+
+
+def test_frames_of_one_file_have_names_and_keys_of_their_own():
+    images = [
+        image("cine.dcm", frame=n, frame_count=3, number=n, millimetres=8 * (3 - n))
+        for n in (1, 2, 3)
+    ]
+    (series,) = plans(
+        [dataclasses.replace(one, labels=(("age", "70"),)) for one in images]
+    )
+    names = [frame.name for frame in series.frames]
+    assert names == ["cine.dcm#3", "cine.dcm#2", "cine.dcm#1"]
+    assert {frame.path for frame in series.frames} == {"cine.dcm"}
+    assert len({frame.key for frame in series.frames}) == 3
+    assert len({frame.instance for frame in series.frames}) == 1
+    assert {frame.labels for frame in series.frames} == {(("age", "70"),)}
+
+
+def test_findings_of_header_and_annotations_stand_together():
+    one = image("a", findings=(("rt.dcm#1.1", "annotated_again"),))
+    header = dataclasses.replace(one.header, findings=("geometry_invalid",))
+    (series,) = plans([dataclasses.replace(one, header=header)])
+    assert series.frames[0].findings == (
+        ("a", "geometry_invalid"),
+        ("rt.dcm#1.1", "annotated_again"),
+    )
+    assert series.frames[0].shape == (40, 48, 1)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import sys
 
@@ -5,33 +6,29 @@ import numpy as np
 import pytest
 
 from tests import source_folders
-from tfdicom import example_schema, shards, splits, tfrecord_file
+from tfdicom import drawing, example_schema, shards, splits, tfrecord_file
 from tfdicom.classes import parse_classes
 from tfdicom.deidentify import Pseudonyms
-from tfdicom.examples import AnnotationRules
+from tfdicom.drawing import AnnotationRules
 from tfdicom.plan import make_plan
-from tfdicom.scan import scan_headers
 from tfdicom.shards import ShardContent, write_shard
-from tfdicom.sources import contours
+from tfdicom.sources.annotation_objects import Drawing, DrawingRules, LeftItem
+from tfdicom.sources.candidates import RTSTRUCT, Annotation
 
+TEXT_RULES = DrawingRules(edge_rule="half_covered", tolerance=0.02, shift=(-1.0, -1.0))
 RULES = AnnotationRules(
     classes=parse_classes("inner;outer"),
-    edge_rule="half_covered",
-    tolerance=0.02,
+    text=TEXT_RULES,
+    objects=DrawingRules(edge_rule="center"),
     origin="center1",
-    shift=(-1.0, -1.0),
 )
 
 
-def plan_shards(source, num_shards):
-    structures = {"i": "inner", "o": "outer"}
-    listing = contours.find(source.root, structures=structures)
-    scanned, _ = scan_headers(
-        source.root, listing, workers=1, progress=lambda done: None
-    )
+def plan_shards(source, num_shards, frames=None):
+    frames = frames or source_folders.annotated_frames(source.root)
     return make_plan(
-        scanned,
-        [one.header.patient_id for one in scanned],
+        frames,
+        [one.header.patient_id for one in frames],
         classes=RULES.classes,
         rule=splits.parse_split("train"),
         salt="salt",
@@ -90,6 +87,9 @@ def test_every_file_of_an_example_is_listed(source, tmp_path):
     paths = [one.path for one in result.converted]
     assert len(paths) == len(set(paths)) == 6 + 6 + 3
     assert sum(path.endswith(".dcm") for path in paths) == 6
+    for one in result.converted:
+        assert one.kind == ("image" if one.path.endswith(".dcm") else "contour")
+    assert {one.key for one in result.converted} == {one.key for one in result.index}
     assert not result.left
     assert len(result.pixel_hashes) == 6
 
@@ -143,6 +143,41 @@ def test_images_that_vanish_after_the_plan_are_listed(source, tmp_path):
     result = write_shard(source.root, output, RULES, "none", shard)
     listed = {one.path for one in result.left if one.reason == "file_unreadable"}
     assert listed == {str(path.relative_to(source.root)) for path in gone}
+
+
+def test_objects_are_listed_with_the_parts_that_were_used(
+    source, tmp_path, monkeypatch
+):
+    plane = np.zeros((40, 48), bool)
+    plane[10:20, 10:20] = True
+
+    def draw(path, item, parts, header, rules):
+        assert path == source.root / "rt.dcm" and header.rows == 40
+        left = [LeftItem(item, part, "contour_not_closed") for part in parts[1:]]
+        return Drawing(plane, left=tuple(left), findings=("contour_leaves_image",))
+
+    monkeypatch.setitem(drawing._DRAW, RTSTRUCT, draw)
+    frames = source_folders.annotated_frames(source.root)
+    first, *others = (one for one in frames if one.annotations)
+    parts = Annotation(RTSTRUCT, "rt.dcm", "inner", 3, (4, 17))
+    frames = [dataclasses.replace(first, annotations=(parts,)), *others]
+    (shard,) = plan_shards(source, 1, frames)
+    output = tmp_path / "out"
+    output.mkdir()
+    result = write_shard(source.root, output, RULES, "none", shard)
+    (image,) = (one for one in result.converted if one.path == first.path)
+    lines = {
+        one.path: (one.kind, one.key, one.findings)
+        for one in result.converted
+        if one.path.startswith("rt.dcm")
+    }
+    assert lines == {
+        "rt.dcm#3.4": ("contour", image.key, ("contour_leaves_image",)),
+        "rt.dcm": ("object", "", ()),
+    }
+    assert [(one.path, one.kind, one.reason) for one in result.left] == [
+        ("rt.dcm#3.17", "contour", "contour_not_closed")
+    ]
 
 
 def test_failure_leaves_no_file(source, tmp_path, monkeypatch):

@@ -7,16 +7,27 @@ text into a contour, remove or copy a file.
 import dataclasses
 import pathlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    RTStructureSetStorage,
+    generate_uid,
+)
 
-from tfdicom import conversion, dataset_reading
+from tfdicom import conversion, dataset_reading, files
+from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.conversion import ConversionResult
 from tfdicom.example_schema import FrameExample
+from tfdicom.matching import match_annotations
+from tfdicom.scan import AN_IMAGE, FileToScan, Scan, scan_files
+from tfdicom.sources import contours
+from tfdicom.sources.candidates import PathListing
 
 PATIENTS = ("SCD0000101", "SCD0000201", "SCD0000301")
 ROWS, COLUMNS = 40, 48
@@ -116,6 +127,16 @@ def edit(path: pathlib.Path, **elements: Any) -> None:
         image.save_as(path)
 
 
+def save_as(image: pydicom.Dataset, path: pathlib.Path, syntax: UID) -> None:
+    """Writes an image in another uncompressed transfer syntax; pixels as they are."""
+    for element in image.iterall():
+        _ = element.value  # what is not converted would be written as it was read
+    image.file_meta.TransferSyntaxUID = syntax
+    # Without this pydicom minds the order of the bytes of the pixels.
+    image.set_original_encoding(syntax.is_implicit_VR, syntax.is_little_endian)
+    image.save_as(path)
+
+
 def contour_text(vertices: np.ndarray) -> str:
     """As a Sunnybrook file has it: one-based, two decimals."""
     return "".join(f"{x + 1:.2f} {y + 1:.2f}\n" for x, y in vertices)
@@ -186,6 +207,60 @@ def write_folder(
     return folder
 
 
+def write_structure_set(
+    path: pathlib.Path,
+    images: Iterable[pathlib.Path],
+    outlines: Mapping[str, np.ndarray],
+    **elements: Any,
+) -> None:
+    """Writes an RT Structure Set of one patient; it names its images.
+
+    Args:
+      path: The file.
+      images: The images to draw on.
+      outlines: Vertices of each ROI in pixels, the same on every image, by its name.
+      **elements: Elements by keyword.
+    """
+    opened = [pydicom.dcmread(image, stop_before_pixels=True) for image in images]
+    whole = pydicom.Dataset()
+    whole.file_meta = pydicom.dataset.FileMetaDataset()
+    whole.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    whole.SOPClassUID, whole.SOPInstanceUID = RTStructureSetStorage, uid(path.name)
+    whole.PatientID, whole.StudyInstanceUID = (
+        opened[0].PatientID,
+        opened[0].StudyInstanceUID,
+    )
+    whole.Modality, whole.StructureSetLabel = "RTSTRUCT", "made up"
+    whole.StructureSetDate, whole.StructureSetTime = "20120304", "101112"
+    whole.StructureSetROISequence, whole.ROIContourSequence = [], []
+    for number, (name, vertices) in enumerate(outlines.items(), 1):
+        described, drawn = pydicom.Dataset(), pydicom.Dataset()
+        described.ROINumber, described.ROIName = number, name
+        drawn.ReferencedROINumber = number
+        drawn.ContourSequence = [_planar_contour(image, vertices) for image in opened]
+        whole.StructureSetROISequence.append(described)
+        whole.ROIContourSequence.append(drawn)
+    _set_elements(whole, elements)
+    whole.save_as(path, enforce_file_format=True)
+
+
+def _planar_contour(image: pydicom.Dataset, vertices: np.ndarray) -> pydicom.Dataset:
+    """As PS3.3 C.7.6.2.1-1 has it: columns go along the first direction."""
+    along, down = np.reshape(image.ImageOrientationPatient, (2, 3)).astype(float)
+    rows, columns = map(float, image.PixelSpacing)
+    places = vertices[:, :1] * along * columns + vertices[:, 1:] * down * rows
+    places += np.array(image.ImagePositionPatient, float)
+    named = pydicom.Dataset()
+    named.ReferencedSOPClassUID = image.SOPClassUID
+    named.ReferencedSOPInstanceUID = image.SOPInstanceUID
+    contour = pydicom.Dataset()
+    contour.ContourImageSequence = [named]
+    contour.ContourGeometricType = "CLOSED_PLANAR"
+    contour.NumberOfContourPoints = len(vertices)
+    contour.ContourData = [f"{value:.4f}" for value in places.ravel()]
+    return contour
+
+
 def write_original_release(
     root: pathlib.Path, source: SourceFolder, *, images: str, table: bool
 ) -> None:
@@ -220,6 +295,32 @@ def write_original_release(
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(source, target)
+
+
+def scan_images(root: pathlib.Path) -> tuple[PathListing, Scan]:
+    """What the paths of a folder tell, and the headers of its images."""
+    structures = contours.parse_structures(contours.DEFAULT_STRUCTURES)
+    listing = contours.find(root, files.walk(root), structures=structures)
+    images = [FileToScan(path, AN_IMAGE) for path in listing.images]
+    return listing, scan_files(root, images, workers=1, progress=lambda done: None)
+
+
+def annotated_frames(
+    root: pathlib.Path, terms: Sequence[str] = ("inner", "outer")
+) -> list[AnnotatedFrame]:
+    """The frames of a folder, with the contours that the terms of classes name."""
+    listing, scan = scan_images(root)
+    frames, _ = match_annotations(
+        root,
+        scan.frames,
+        listing.images,
+        (),
+        terms,
+        policy="newest",
+        workers=1,
+        progress=lambda done: None,
+    )
+    return frames
 
 
 def convert(

@@ -51,6 +51,49 @@ def test_pixel_coordinates_become_those_of_the_patient():
     np.testing.assert_allclose(plane().to_patient(points), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("orientation", [AXIAL, OBLIQUE, (0.8005, 0.6, 5e-4, 0, 0, -1)])
+def test_patient_coordinates_become_those_of_pixels(orientation):
+    here = plane(orientation=orientation)
+    points = np.array([[0, 0], [1, 0], [0, 1], [7.5, -3.25], [511, 300]])
+    unit = here.normal / np.linalg.norm(here.normal)
+    off = np.array([0.0, 1.0, -2.5, 40.0, 0.25])
+    pixels, distance = here.to_pixels(here.to_patient(points) + np.outer(off, unit))
+    np.testing.assert_allclose(pixels, points, atol=1e-9)
+    np.testing.assert_allclose(distance, off, atol=1e-9)
+
+
+def test_pixel_coordinates_agree_with_highdicom():
+    spatial = pytest.importorskip("highdicom.spatial")
+    here = plane()
+    transformer = spatial.ReferenceToImageTransformer(
+        here.position, here.orientation, here.pixel_spacing
+    )
+    points = np.random.default_rng(0).uniform(-300, 300, (50, 3))
+    pixels, distance = here.to_pixels(points)
+    # highdicom counts from the corner of the first pixel, and down the normal.
+    expected = transformer(points) - [0.5, 0.5, 0]
+    spacing = np.array([1.25, 1.5])
+    np.testing.assert_allclose(pixels * spacing, expected[:, :2] * spacing, atol=1e-3)
+    np.testing.assert_allclose(np.abs(distance), np.abs(expected[:, 2]), atol=1e-3)
+
+
+def test_pixel_coordinates_agree_with_simpleitk():
+    sitk = pytest.importorskip("SimpleITK")
+    here = plane()
+    image = sitk.Image(64, 64, 2, sitk.sitkUInt8)
+    image.SetOrigin(here.position)
+    image.SetSpacing((1.25, 1.5, 1.0))
+    columns = np.stack([here.orientation[:3], here.orientation[3:], here.normal])
+    image.SetDirection(columns.T.ravel().tolist())
+    points = np.random.default_rng(0).uniform(-300, 300, (50, 3))
+    expected = np.array(
+        [image.TransformPhysicalPointToContinuousIndex(point) for point in points]
+    )
+    pixels, distance = here.to_pixels(points)
+    np.testing.assert_allclose(pixels, expected[:, :2], atol=1e-3 / 1.5)
+    np.testing.assert_allclose(distance, expected[:, 2], atol=1e-3)
+
+
 def test_normal_is_across_the_plane():
     here = plane()
     np.testing.assert_allclose(here.normal, (-0.6, 0.8, 0), atol=1e-12)

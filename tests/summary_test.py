@@ -1,3 +1,4 @@
+import shutil
 import sys
 
 import pytest
@@ -55,6 +56,23 @@ def test_frames_and_masks(result):
     assert line.split()[1:] == ["1", "2", "2/2", "1/1", "1", "0.0"]
     assert "2 MR 40x48x1 int16, 1.25 to 1.5 mm, values " in text
     assert "half_covered, contour origin center1 (shift -1, -1)" in text
+
+
+def test_objects_have_a_hole_rule_and_no_origin(source, tmp_path):
+    shutil.rmtree(source.root / "contourfiles")
+    for patient in source.patients:
+        images, name = [source.image(patient, 1)], f"{patient}.dcm"
+        heart = {"Heart": source.inner(patient, 1)}
+        source_folders.write_structure_set(source.root / name, images, heart)
+    result = source_folders.convert(source.root, tmp_path / "out", classes="heart")
+    text = summary.describe(result.manifest)
+    assert "from rtstruct, edge rule auto, hole rule nested\n" in text
+    found = rows(text)
+    at = found.index(["files", "found", "converted", "skipped", "left", "out"])
+    # The slices beside the one that is drawn on are examples of absence.
+    assert found[at + 1] == ["image", "9", "9", "0", "0"]
+    assert found[at + 2] == ["contour", "3", "3", "0", "0"]
+    assert found[at + 3] == ["object", "3", "3", "0", "0"]
 
 
 def test_derived_classes_are_explained(source, tmp_path):

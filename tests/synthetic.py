@@ -11,10 +11,12 @@ from tfdicom import (
     dataset_index,
     example_schema,
     intensity_statistics,
+    label_kinds,
     manifest,
     tfrecord_file,
 )
 from tfdicom.intensity_statistics import ValueCounts
+from tfdicom.label_kinds import LabelInfo
 
 CLASSES = ("inner", "outer")
 
@@ -38,6 +40,7 @@ class Frame:
     covered: np.ndarray | None = None
     series_statistics: bool = True
     slice_index: int | None = 0
+    labels: tuple[str, ...] = ()
 
 
 def draw_pixels(frame: Frame, number: int) -> np.ndarray:
@@ -58,7 +61,7 @@ def draw_masks(frame: Frame, number: int) -> np.ndarray:
     masks = frame.masks
     if masks is None:
         masks = random.random((count, *frame.shape[:2])) < 0.4
-    return masks & (np.array(list(frame.annotated)) == "1")[:, None, None]
+    return masks & (np.array(list(frame.annotated), "U1") == "1")[:, None, None]
 
 
 def make_example(
@@ -67,6 +70,7 @@ def make_example(
     *,
     patient: str = "p0",
     classes: Sequence[str] = CLASSES,
+    labels: Sequence[LabelInfo] = (),
 ) -> example_schema.FrameExample:
     """The record of one frame; its key is a hash of its number."""
     pixels, masks = draw_pixels(frame, number), draw_masks(frame, number)
@@ -108,6 +112,8 @@ def make_example(
         **example_schema.describe_masks(masks),
         ignore=None if ignore is None else example_schema.pack_planes(ignore[None]),
         covered_fraction=None if frame.covered is None else frame.covered.tobytes(),
+        label_names=tuple(one.name for one in labels) or None,
+        label_values=frame.labels or None,
     )
 
 
@@ -128,6 +134,7 @@ def write_dataset(
     compression: str = "none",
     classes: Sequence[str] = CLASSES,
     first_number: int = 0,
+    labels: Sequence[LabelInfo] = (),
     **fields: object,
 ) -> dict[str, list[example_schema.FrameExample]]:
     """Writes a data set and returns the examples of each split in its order.
@@ -141,12 +148,13 @@ def write_dataset(
         examples: list[list[example_schema.FrameExample]] = [[] for _ in range(shards)]
         for place, (patient, frames) in enumerate(patients.items()):
             for frame in frames:
-                examples[place % shards].append(
-                    make_example(frame, number, patient=patient, classes=classes)
+                one = make_example(
+                    frame, number, patient=patient, classes=classes, labels=labels
                 )
+                examples[place % shards].append(one)
                 number += 1
         infos[split], entries = _write_split(
-            folder, split, examples, compression, classes
+            folder, split, examples, compression, classes, labels
         )
         index += entries
         written[split] = [one for shard in examples for one in shard]
@@ -155,6 +163,7 @@ def write_dataset(
         classes=tuple(manifest.ClassInfo(name, name) for name in classes),
         splits=infos,
         compression=compression,
+        labels=tuple(labels),
         **{"split_table": table, "salt": "salt", **_EMPTY, **fields},
     )
     dataset_index.write_index(folder, index)
@@ -163,7 +172,7 @@ def write_dataset(
 
 
 def _write_split(
-    folder, split, shards, compression, classes
+    folder, split, shards, compression, classes, labels
 ) -> tuple[manifest.SplitInfo, list[dataset_index.IndexEntry]]:
     infos, entries = [], []
     for index, examples in enumerate(shards):
@@ -176,6 +185,9 @@ def _write_split(
     for one in examples:
         kind = (tuple(one.shape), one.dtype, one.modality, one.units)
         kinds[kind] = kinds.get(kind, 0) + 1
+    counts: dict = {}
+    for one in examples:
+        label_kinds.count_labels(counts, one.label_names, one.label_values)
     spacings = [value for one in examples for value in one.pixel_spacing or ()]
     split = manifest.SplitInfo(
         examples=len(examples),
@@ -190,6 +202,7 @@ def _write_split(
             "foreground": _intensities(examples, foreground=True),
         },
         pixel_spacing=(min(spacings), max(spacings)) if spacings else None,
+        labels=label_kinds.label_frequencies(labels, counts),
     )
     return split, entries
 

@@ -15,11 +15,13 @@ from tfdicom.version import VERSION as __version__
 _HOME = {
     "ConvertOptions": "convert_options",
     "EpochCallback": "epoch_callback",
+    "Evaluation": "volume_scores",
     "InputOptions": "input_options",
     "MaskedDice": "losses",
     "augment_batch": "augment.batch",
     "convert": "conversion",
     "define_input_flags": "input_options",
+    "evaluate": "evaluation",
     "generate": "numpy_batches",
     "input_fn": "input_pipeline",
     "input_options_from_flags": "input_options",
@@ -27,6 +29,8 @@ _HOME = {
     "masked_binary_crossentropy": "losses",
     "masked_combined_loss": "losses",
     "masked_dice_loss": "losses",
+    "to_source_grid": "source_grid",
+    "write_seg": "seg_export",
 }
 
 __all__ = ["__version__", *_HOME]

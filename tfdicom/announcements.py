@@ -7,6 +7,7 @@ import sys
 
 from tfdicom.augment.presets import NONE, PRESETS
 from tfdicom.input_plan import InputPlan
+from tfdicom.label_kinds import describe_label
 
 
 def announce(plan: InputPlan, split: str) -> None:
@@ -17,6 +18,8 @@ def announce(plan: InputPlan, split: str) -> None:
         say_once(f"tfdicom: normalisation of {modality}: {rule.sentence}")
     if plan.labels.sentence:
         say_once(f"tfdicom: class weights: {plan.labels.sentence}")
+    for label in plan.label_layout.labels:
+        say_once(f"tfdicom: label {label.name}: {describe_label(label)}")
     if not plan.training and plan.options.augmentation != PRESETS[NONE]:
         say_once(
             f"tfdicom: split {split} is not augmented or shuffled, as its name is not "
@@ -26,7 +29,7 @@ def announce(plan: InputPlan, split: str) -> None:
         total = plan.examples + plan.left_out
         say_once(
             f"tfdicom: split {split}: {plan.left_out} of {total} examples left out, "
-            f"not annotated for all of {', '.join(plan.class_names)}"
+            f"{plan.lacking}"
         )
 
 

@@ -103,10 +103,14 @@ def augment_sheet(
 
 
 def _normalised(example: FrameExample) -> Picture:
-    """Image with mean 0 and deviation 1, and mask, as a batch of one."""
+    """Image with mean 0 and deviation 1, and mask, as a batch of one.
+
+    An example without classes has an empty mask.
+    """
     image = example.image[..., :1] * example.rescale_slope + example.rescale_intercept
     image = (image - image.mean()) / max(float(image.std()), 1e-6)
-    mask = np.moveaxis(example.masks, 0, -1)
+    masks = example.masks if example.classes else np.zeros((1, *image.shape[:2]), bool)
+    mask = np.moveaxis(masks, 0, -1)
     return image[np.newaxis].astype(np.float32), mask[np.newaxis].astype(np.uint8)
 
 

@@ -23,6 +23,7 @@ COLORS = (
 )
 _MASK_OPACITY = 0.3
 _CAPTION, _GAP, _LEGEND = 18, 6, 26
+_LINE = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,10 @@ def contact_sheet(
         sheet.paste(
             overlay(example, crop=crop_around_masks(example), size=tile), (x, y)
         )
-        ImageDraw.Draw(sheet).text((x + 2, y + tile + 3), caption(example))
+        draw = ImageDraw.Draw(sheet)
+        draw.text((x + 2, y + tile + 3), caption(example))
+        for line, text in enumerate(label_lines(example)[: tile // _LINE]):
+            draw.text((x + 3, y + 2 + line * _LINE), text)
     return sheet
 
 
@@ -75,7 +79,8 @@ def _draw_legend(sheet: Image.Image, classes: Sequence[str]) -> None:
         draw.rectangle((x, 8, x + 10, 18), fill=COLORS[index % len(COLORS)])
         draw.text((x + 15, 7), name)
         x += 30 + int(draw.textlength(name))
-    draw.text((x, 7), "(fill: mask, line: contour)", fill=(150, 150, 150))
+    if classes:
+        draw.text((x, 7), "(fill: mask, line: contour)", fill=(150, 150, 150))
 
 
 def caption(example: FrameExample) -> str:
@@ -83,6 +88,12 @@ def caption(example: FrameExample) -> str:
     where = f"slice {example.slice_index}" if example.slice_index is not None else ""
     phase = f"phase {example.phase_index}" if example.phase_index is not None else ""
     return f"{example.patient[:6]} {where} {phase} {example.key[:6]}"
+
+
+def label_lines(example: FrameExample) -> list[str]:
+    """The labels beside the masks, as far as they have a value."""
+    pairs = zip(example.label_names or (), example.label_values or (), strict=True)
+    return [f"{name}: {value}" for name, value in pairs if value]
 
 
 def crop_around_masks(example: FrameExample, *, margin: float = 0.6) -> Crop:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tfdicom import outlines
+
 Shift = tuple[float, float]
 Floats = npt.NDArray[np.float64]
 
@@ -280,12 +282,12 @@ def _edge_strength(sample: ContourSample) -> Floats | None:
             f"the image of a contour of {sample.patient!r} must have shape "
             f"[rows, columns], got {list(sample.pixels.shape)}"
         )
-    outline = _outline(np.asarray(sample.vertices, dtype=np.float64))
+    outline = outlines.outline(np.asarray(sample.vertices, np.float64), _POINTS)
     if outline is None:
         return None
     points, normals = outline
     places = points[:, np.newaxis] + normals[:, np.newaxis] * _PROFILE[:, np.newaxis]
-    slopes = _interpolate(sample.pixels, places) @ _DERIVATIVE
+    slopes = outlines.interpolate(sample.pixels, places) @ _DERIVATIVE
     near = np.abs(_REACH) <= _BIASES[-1]
     slopes = np.clip(slopes * np.sign(slopes[:, near].mean()), 0, None)
     scale = np.median(slopes.max(axis=1))
@@ -294,33 +296,3 @@ def _edge_strength(sample: ContourSample) -> Floats | None:
     offset = np.add.outer(_SHIFT_GRID @ normals.T, _BIASES).swapaxes(-1, -2)
     index = np.rint((offset - _REACH[0]) / _STEP).astype(np.intp)
     return slopes[np.arange(_POINTS), index].mean(axis=-1) / scale
-
-
-def _outline(vertices: Floats) -> tuple[Floats, Floats] | None:
-    """Spaces points evenly along a contour: [points, 2], and their outward normals."""
-    if vertices.ndim != 2 or len(vertices) < 3 or not np.isfinite(vertices).all():
-        return None
-    closed = np.concatenate([vertices, vertices[:1]])
-    length = np.cumsum(np.hypot(*np.diff(closed, axis=0).T))
-    if not length[-1] > 0:
-        return None
-    at = np.arange(_POINTS) / _POINTS * length[-1]
-    arc = np.concatenate([[0], length])
-    points = np.stack([np.interp(at, arc, axis) for axis in closed.T], axis=1)
-    # Over several points, for vertices are often rounded to a coarse lattice.
-    run, rise = (np.roll(points, -3, axis=0) - np.roll(points, 3, axis=0)).T
-    x, y = points.T
-    turn = np.sign(x @ np.roll(y, -1) - y @ np.roll(x, -1))
-    norm = np.maximum(np.hypot(run, rise), np.finfo(np.float64).tiny)
-    return points, np.stack([rise, -run], axis=1) * (turn / norm)[:, np.newaxis]
-
-
-def _interpolate(pixels: npt.NDArray[Any], places: Floats) -> Floats:
-    """Samples an image linearly at [..., 2] (column, row); its border goes on."""
-    rows, columns = pixels.shape
-    x, y = np.clip(places, 0, [columns - 1, rows - 1]).transpose(2, 0, 1)
-    left, top = x.astype(np.intp), y.astype(np.intp)
-    right, below = np.minimum(left + 1, columns - 1), np.minimum(top + 1, rows - 1)
-    upper = pixels[top, left] * (1 - x + left) + pixels[top, right] * (x - left)
-    lower = pixels[below, left] * (1 - x + left) + pixels[below, right] * (x - left)
-    return upper * (1 - y + top) + lower * (y - top)

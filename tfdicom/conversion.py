@@ -21,8 +21,8 @@ from tfdicom.plan import Plan
 from tfdicom.preparation import Preparation, prepare
 from tfdicom.progress import Progress
 from tfdicom.shards import ShardResult, write_shard
-from tfdicom.sources.candidates import SourceListing
 from tfdicom.summary import describe
+from tfdicom.survey import Survey
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ConversionResult:
     Attributes:
       manifest: The data set; None after ``dry_run``.
       plan: What was planned.
-      listing: What was found, and paired.
+      survey: What was found, and what belongs together.
       ledger: What became of each file.
       seconds: Time it took.
       crosswalk: Where the crosswalk lies; None for public data.
@@ -40,7 +40,7 @@ class ConversionResult:
 
     manifest: Manifest | None
     plan: Plan
-    listing: SourceListing
+    survey: Survey
     ledger: Ledger
     seconds: float
     crosswalk: pathlib.Path | None
@@ -84,7 +84,7 @@ def _result(
 ) -> ConversionResult:
     seconds = time.monotonic() - start
     return ConversionResult(
-        manifest, prepared.plan, prepared.listing, prepared.ledger, seconds, crosswalk
+        manifest, prepared.plan, prepared.survey, prepared.ledger, seconds, crosswalk
     )
 
 
@@ -99,6 +99,7 @@ def _refuse_inside(output: pathlib.Path, options: ConvertOptions) -> None:
 def _write(prepared: Preparation, folder: pathlib.Path) -> Manifest:
     """Writes a data set into an empty folder, and checks it."""
     results = _write_shards(prepared, folder)
+    prepared.ledger.close(prepared.survey.objects)
     prepared.ledger.check(prepared.options)
     with prepared.ledger.told_with_errors():
         _check_results(results)
@@ -109,7 +110,8 @@ def _write(prepared: Preparation, folder: pathlib.Path) -> Manifest:
         ledger=prepared.ledger,
         options=prepared.options,
         rules=prepared.rules,
-        layout=prepared.listing.layout,
+        survey=prepared.survey,
+        labels=prepared.labels,
     )
 
 
@@ -155,11 +157,11 @@ def conversion_summary(result: ConversionResult, options: ConvertOptions) -> str
     """What a person wants to read when a conversion has ended."""
     lines = list(result.ledger.problem_lines())
     if result.manifest is None:
-        lines += [_pairs_found(result.listing), *_plan_lines(result.plan)]
+        lines += [_pairs_found(result.survey), *_plan_lines(result.plan)]
         return "\n".join([*lines, "", "Nothing was written (--dry_run)."])
     total = sum(split.examples for split in result.manifest.splits.values())
     lines += ["", describe(result.manifest), ""]
-    lines.append(_pairs_found(result.listing))
+    lines.append(_pairs_found(result.survey))
     lines.append(
         f"{total} examples in {options.output_dir}, {result.seconds:.1f} s. See them: "
         f"tfdicom_inspect show --data_dir={options.output_dir} --out=sheet.png"
@@ -169,9 +171,9 @@ def conversion_summary(result: ConversionResult, options: ConvertOptions) -> str
     return "\n".join(lines)
 
 
-def _pairs_found(listing: SourceListing) -> str:
-    contours = [image.contours for image in listing.images if image.contours]
-    return f"Paired: {len(contours)} images with {sum(map(len, contours))} contours."
+def _pairs_found(survey: Survey) -> str:
+    images, annotations = survey.paired
+    return f"Paired: {images} images with {annotations} annotations."
 
 
 def _plan_lines(plan: Plan) -> Iterator[str]:

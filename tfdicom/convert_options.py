@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 
 from tfdicom import options
-from tfdicom.classes import SegmentationClass, parse_classes
+from tfdicom.classes import parse_classes
 from tfdicom.contour_origin import parse_origin
 from tfdicom.rasterize import EDGE_RULES
+from tfdicom.reasons import FINDINGS, REASONS
 from tfdicom.sources import contours
+from tfdicom.sources.mask_listing import parse_values
+from tfdicom.sources.mask_pairs import PairingRules
 from tfdicom.splits import DEFAULT_SALT, parse_split
 from tfdicom.tfrecord_file import COMPRESSIONS
 
@@ -24,8 +28,9 @@ class ConvertOptions:
     output_dir: str = options.option("", "Folder for the data set; made if absent.")
     annotations: str = options.option(
         "auto",
-        "Kind of annotation: contour text files, or whatever is found.",
-        choices=("auto", "contours"),
+        "Kind of annotation: contour text files, RT structure sets, segmentation "
+        "objects (SEG), mask images, none (labels only), or whatever is found.",
+        choices=("auto", "contours", "rtstruct", "seg", "masks", "none"),
     )
     layout: str = options.option(
         "auto",
@@ -36,7 +41,8 @@ class ConvertOptions:
     image_pattern: str | None = options.option(
         None,
         "Pattern of the images' paths below --input_dir, as "
-        "'dicoms/{patient}/{image}.dcm'; with --layout=custom.",
+        "'dicoms/{patient}/{image}.dcm'; with --layout=custom. For mask images as "
+        "'images/{stem}.dcm', with --mask_pattern.",
     )
     contour_pattern: str | None = options.option(
         None,
@@ -48,15 +54,34 @@ class ConvertOptions:
         "CSV below --input_dir with the columns patient_id,original_id that links the "
         "images' name of a patient to the contours'; with --layout=custom.",
     )
+    mask_table: str | None = options.option(
+        None,
+        "CSV that pairs mask images with images: columns image,mask and, if wanted, "
+        "patient_id,split,class. Default: by their names, as scan7.dcm and "
+        "scan7_mask.png, or images/7.dcm and masks/7.png.",
+    )
+    mask_pattern: str | None = options.option(
+        None,
+        "Pattern of the mask images' paths, as 'masks/{stem}_{class}.png'; {stem} is "
+        "what --image_pattern has too.",
+    )
+    mask_values: str | None = options.option(
+        None,
+        "Names of the values in mask images, as '1=inner,2=outer'. Default: '#1', "
+        "'#2', ..., and 'mask' where no mask has two values.",
+    )
     structures: str = options.option(
         contours.DEFAULT_STRUCTURES,
         "Names of the structures by their code in the contours' file names.",
     )
-    classes: str = options.option(
-        "inner;outer",
-        "Classes in the order of the mask's planes. A class is a structure, or "
-        "derived: 'cavity=inner;myo=outer-inner' (union +, difference -, "
-        "intersection &).",
+    classes: str | None = options.option(
+        None,
+        "Classes in the order of the mask's planes. A class is a structure "
+        "('heart'), all that match a regular expression ('lung=lung_(l|r)'; whole "
+        "names, without regard to case), or derived: 'cavity=inner;myo=outer-inner' "
+        "(union +, difference -, intersection &; regular expressions between slashes "
+        "there). A segment has further names: '#1', 'SCT:10200004'. Default: "
+        "'inner;outer' for contour text files; else what was found is listed.",
     )
     contour_origin: str | None = options.option(
         None,
@@ -69,8 +94,56 @@ class ConvertOptions:
         "auto",
         "Which pixels a contour takes: those whose centre is inside (center), also "
         "those whose centre is on the path (inside), or those covered by half or more "
-        "(half_covered). auto: half_covered for contour text files.",
+        "(half_covered). auto: half_covered for contour text files; of an RT structure "
+        "set inside for an ROI drawn along pixel centres, else center.",
         choices=("auto", *EDGE_RULES),
+    )
+    hole_rule: str = options.option(
+        "nested",
+        "How contours of one ROI in one plane combine: nested (a CLOSED_PLANAR inside "
+        "another is a hole, one inside that is filled again), standard (PS3.3 "
+        "C.8.8.6.3: CLOSED_PLANAR by union, CLOSEDPLANAR_XOR by exclusive or), xor or "
+        "union of all.",
+        choices=("nested", "standard", "xor", "union"),
+    )
+    fractional_threshold: float | None = options.option(
+        None,
+        "Part of Maximum Fractional Value from which on a pixel of a FRACTIONAL "
+        "segmentation is in, as 0.5; has to be given where there are such.",
+        kind=float,
+        lower=0.0,
+        upper=1.0,
+    )
+    several_annotations: str = options.option(
+        "newest",
+        "Where two objects annotate one structure on one image: take the newest, keep "
+        "all (raters: an example for each), or fail (error).",
+        choices=("newest", "raters", "error"),
+    )
+    include_unannotated: str = options.option(
+        "no",
+        "Images without an annotation that become examples too: none, those next to "
+        "an annotated one in space, or all. Readers leave them out unless they ask for "
+        "them with unannotated=.",
+        choices=("no", "neighbours", "all"),
+    )
+    color: str = options.option(
+        "convert",
+        "Images in color: convert YBR and palettes to RGB, or refuse every image that "
+        "is not grey.",
+        choices=("convert", "refuse"),
+    )
+    max_frame_pixels: int = options.option(
+        1 << 26,
+        "Rows x columns that a frame may have; larger ones are refused before "
+        "anything is allocated.",
+        kind=int,
+        lower=1,
+    )
+    labels: str | None = options.option(
+        None,
+        "CSV of labels and table values, joined by the columns patient_id, study, "
+        "series or instance; read with input_fn(labels=...).",
     )
     covered_fraction: bool = options.option(
         False,
@@ -115,6 +188,12 @@ class ConvertOptions:
     num_workers: int = options.option(
         0, "Processes; 0: as many as there are processors.", kind=int, lower=0
     )
+    header_cache: str | None = options.option(
+        None,
+        "Folder that keeps the headers that were read, so that a later run need not "
+        "read unchanged files again; 'none' keeps none. They name patients: it is for "
+        "the user alone. Default: tfdicom in the user's cache folder.",
+    )
     on_error: str = options.option(
         "skip",
         "What to do with an input that cannot be used: leave it out and list it, or "
@@ -123,11 +202,16 @@ class ConvertOptions:
     )
     max_error_rate: float = options.option(
         0.05,
-        "Fail when more than this part of the contours (and more than 10) cannot be "
-        "used.",
+        "Fail when more than this part of the annotations (and more than 10) cannot "
+        "be used.",
         kind=float,
         lower=0.0,
         upper=1.0,
+    )
+    fail_on: str = options.option(
+        "",
+        "Findings and reason codes that make the conversion fail, joined by commas: "
+        "'area_jumps,annotated_again'.",
     )
     id_key_file: str | None = options.option(
         None,
@@ -145,9 +229,15 @@ class ConvertOptions:
     def __post_init__(self) -> None:
         """Checks every value; relations between them too."""
         options.check(self)
-        parse_classes(self.classes)
+        if self.classes is not None:
+            parse_classes(self.classes)
+        _check_codes(self.fail_on_codes)
+        if self.fractional_threshold == 0:
+            raise ValueError("fractional_threshold=0: more than 0 is wanted, as 0.5")
         contours.parse_structures(self.structures)
         _check_layout(self)
+        self.pairing_rules  # noqa: B018 - reads the patterns, or raises
+        self.named_values  # noqa: B018
         _check_origin(self)
         _check_patient_from(self.patient_from)
         if not self.split.endswith(".csv"):
@@ -156,9 +246,29 @@ class ConvertOptions:
             raise ValueError("give either split or folds, not both")
 
     @property
-    def parsed_classes(self) -> tuple[SegmentationClass, ...]:
-        """The classes, in the order of the mask's planes."""
-        return parse_classes(self.classes)
+    def fail_on_codes(self) -> tuple[str, ...]:
+        """The codes that make a conversion fail."""
+        return tuple(code.strip() for code in self.fail_on.split(",") if code.strip())
+
+    @property
+    def pairing_rules(self) -> PairingRules:
+        """How mask images find their images."""
+        patterns = (self.image_pattern, self.mask_pattern)
+        if self.layout == contours.CUSTOM:
+            patterns = (None, None)
+        return PairingRules(self.mask_table, *patterns)
+
+    @property
+    def named_values(self) -> tuple[tuple[int, str], ...] | None:
+        """Value and name in mask images; None where names are not given."""
+        if not self.mask_values:
+            return None
+        return tuple(sorted(parse_values(self.mask_values).items()))
+
+    @property
+    def without_masks(self) -> bool:
+        """Whether there are to be no classes."""
+        return self.annotations == "none"
 
     @property
     def layouts(self) -> tuple[contours.Layout, ...]:
@@ -173,18 +283,27 @@ class ConvertOptions:
         )
 
 
+def _check_codes(codes: Sequence[str]) -> None:
+    for code in codes:
+        if code not in FINDINGS and code not in REASONS:
+            known = ", ".join(sorted({*FINDINGS, *REASONS}))
+            raise ValueError(f"fail_on: unknown code {code!r}; known are {known}")
+
+
 def _check_layout(given: ConvertOptions) -> None:
     parts = (given.image_pattern, given.contour_pattern)
     if given.layout == contours.CUSTOM:
+        if given.mask_pattern:
+            raise ValueError("mask_pattern does not go with layout=custom")
         if not all(parts):
             raise ValueError(
                 "layout=custom wants both image_pattern and contour_pattern"
             )
         given.layouts  # noqa: B018 - compiles the patterns, or raises
-    elif any(parts) or given.link_file:
-        raise ValueError(
-            "image_pattern, contour_pattern and link_file go with layout=custom"
-        )
+    elif given.contour_pattern or given.link_file:
+        raise ValueError("contour_pattern and link_file go with layout=custom")
+    elif given.image_pattern and not given.mask_pattern:
+        raise ValueError("image_pattern goes with layout=custom or with mask_pattern")
 
 
 def _check_origin(given: ConvertOptions) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pydicom
 
-from tfdicom import dataset_index, files
+from tfdicom import dataset_index, files, label_kinds
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.deidentify import PUBLIC
-from tfdicom.examples import AnnotationRules
+from tfdicom.drawing import AnnotationRules
+from tfdicom.label_kinds import LabelInfo
 from tfdicom.ledger import Ledger
 from tfdicom.manifest import (
     LEDGER,
@@ -27,7 +28,9 @@ from tfdicom.manifest import (
 )
 from tfdicom.plan import Plan
 from tfdicom.shards import ShardContent, ShardResult
+from tfdicom.sources.candidates import TEXT
 from tfdicom.splits import parse_split
+from tfdicom.survey import Survey
 from tfdicom.version import VERSION
 
 
@@ -39,21 +42,23 @@ def write_dataset_files(
     ledger: Ledger,
     options: ConvertOptions,
     rules: AnnotationRules,
-    layout: str,
+    survey: Survey,
+    labels: Sequence[LabelInfo] = (),
 ) -> Manifest:
     """Writes ``dataset.index``, ``ledger.jsonl`` and, last, ``dataset.json``."""
     dataset_index.write_index(output, (entry for one in results for entry in one.index))
     ledger.write(output / LEDGER)
     content = Manifest(
         classes=tuple(ClassInfo(one.name, one.expression) for one in rules.classes),
-        splits=_splits(results, plan, rules),
+        splits=_splits(results, plan, rules, labels),
         split_table=plan.split_table,
         salt=options.split_salt,
         buckets=plan.buckets,
         ledger=ledger.counts(),
-        options=_record_options(options, rules, layout, ledger),
+        options=_record_options(options, rules, survey, ledger),
         compression=options.compression,
         versions=_versions(options.compression),
+        labels=tuple(labels),
     )
     files.write_text(output / MANIFEST, content.to_json())
     return content
@@ -72,21 +77,30 @@ def _versions(compression: str) -> dict[str, str]:
 
 
 def _record_options(
-    options: ConvertOptions, rules: AnnotationRules, layout: str, ledger: Ledger
+    options: ConvertOptions, rules: AnnotationRules, survey: Survey, ledger: Ledger
 ) -> dict[str, Any]:
     """What shaped the records. No path, and nothing that may name a patient."""
     return {
-        "annotations": "contours",
+        "annotations": "+".join(survey.kinds) or "none",
         "contour_origin": rules.origin,
-        "contour_shift": list(rules.shift),  # as JSON gives it back
-        "covered_fraction": rules.covered_fraction,
-        "edge_rule": rules.edge_rule,
+        "contour_shift": list(rules.text.shift),  # as JSON gives it back
+        "covered_fraction": rules.objects.covered_fraction,
+        "edge_rule": _edge_rule(options, rules, survey),
+        "fractional_threshold": rules.objects.fractional_threshold,
+        "hole_rule": rules.objects.hole_rule,
         "identifiers": PUBLIC if options.id_key_file == PUBLIC else "keyed",
         "identity_key": ledger.key_fingerprint,
-        "layout": layout,
+        "include_unannotated": options.include_unannotated,
+        "layout": survey.listing.layout,
         "patient_from": options.patient_from.partition(":")[0],
+        "several_annotations": options.several_annotations,
         "split": _split_as_asked(options),
     }
+
+
+def _edge_rule(options: ConvertOptions, rules: AnnotationRules, survey: Survey) -> str:
+    """The rule; ``auto`` where it depends on the ROI."""
+    return rules.text.edge_rule if survey.kinds == (TEXT,) else options.edge_rule
 
 
 def _split_as_asked(options: ConvertOptions) -> str:
@@ -97,16 +111,23 @@ def _split_as_asked(options: ConvertOptions) -> str:
 
 
 def _splits(
-    results: Sequence[ShardResult], plan: Plan, rules: AnnotationRules
+    results: Sequence[ShardResult],
+    plan: Plan,
+    rules: AnnotationRules,
+    labels: Sequence[LabelInfo],
 ) -> dict[str, SplitInfo]:
     by_split = collections.defaultdict(list)
     for result in results:
         by_split[result.plan.split].append(result)
     names = [one.name for one in rules.classes]
-    return {name: _split(by_split[name], names) for name in plan.split_names}
+    return {name: _split(by_split[name], names, labels) for name in plan.split_names}
 
 
-def _split(results: Sequence[ShardResult], classes: Sequence[str]) -> SplitInfo:
+def _split(
+    results: Sequence[ShardResult],
+    classes: Sequence[str],
+    labels: Sequence[LabelInfo],
+) -> SplitInfo:
     content = ShardContent()
     for result in results:
         content.merge(result.content)
@@ -128,6 +149,7 @@ def _split(results: Sequence[ShardResult], classes: Sequence[str]) -> SplitInfo:
             for counts in [content.intensities.get(name)]
         },
         pixel_spacing=tuple(content.spacings) or None,
+        labels=label_kinds.label_frequencies(labels, content.labels),
     )
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from tfdicom import files
+from tfdicom import files, label_kinds
 from tfdicom.example_schema import FrameExample
 
 INDEX = "dataset.index"
@@ -19,14 +19,15 @@ INDEX = "dataset.index"
 
 @dataclasses.dataclass(frozen=True)
 class IndexEntry:
-    """Where the record of a key lies, and what its mask shows.
+    """Where the record of a key lies, what is known of it, and what its mask shows.
 
     Attributes:
       key: Key of the example.
       shard: Its file.
       offset: Of the record in the file, bytes before compression.
       length: Of the record, bytes.
-      annotated: One character for each class, ``1`` where it was annotated.
+      annotated: One character for each class, ``1`` where it was annotated; then one
+        for each label, ``1`` where it has a value.
       present: One character for each class, ``1`` where it has a pixel.
     """
 
@@ -36,6 +37,10 @@ class IndexEntry:
     length: int
     annotated: str
     present: str
+
+    def is_known(self, places: Sequence[int]) -> bool:
+        """Whether all of these classes and labels are, by their places."""
+        return all(self.annotated[place] == "1" for place in places)
 
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(IndexEntry))
@@ -50,7 +55,7 @@ def entry_of(
         shard=shard,
         offset=offset,
         length=length,
-        annotated="".join(map(str, example.annotated)),
+        annotated=label_kinds.known_pattern(example.annotated, example.label_values),
         present="".join(str(int(pixels > 0)) for pixels in example.pixel_count),
     )
 

@@ -372,14 +372,14 @@ class FrameExample:
     label_names: tuple[str, ...] | None = _feature(
         "label/names",
         TEXT,
-        "Names of labels and table values.",
+        "Names of labels beside the masks: columns of the table of `--labels`.",
         shape=("labels",),
         optional=True,
     )
     label_values: tuple[str, ...] | None = _feature(
         "label/values",
         TEXT,
-        "Their values, as text.",
+        "Their values, as the table has them; empty where there is none.",
         shape=("labels",),
         optional=True,
     )
@@ -400,6 +400,8 @@ class FrameExample:
         """
         rows, columns, _ = self.shape
         count = len(self.classes)
+        if not count:
+            return np.zeros((0, rows, columns), bool)
         if self.planes is not None:
             return unpack_planes(self.planes, count, rows, columns)
         if self.label_map is None:
@@ -470,16 +472,19 @@ def unpack_planes(data: bytes, classes: int, rows: int, columns: int) -> np.ndar
 
 
 def describe_masks(masks: np.ndarray) -> dict[str, Any]:
-    """The fields that sum up masks ``[classes, rows, columns]``."""
+    """The fields that sum up masks ``[classes, rows, columns]``.
+
+    Without a class there are no planes.
+    """
     boxes: list[int] = []
     points: list[int] = []
     for mask in masks:
         rows, columns = np.nonzero(mask)
         boxes.extend(_bounding_box(rows, columns))
         points.extend(_spread_points(rows, columns))
-    counts = masks.reshape(len(masks), -1).sum(axis=1)
+    counts = masks.sum(axis=(1, 2))
     return {
-        "planes": pack_planes(masks),
+        "planes": pack_planes(masks) if len(masks) else None,
         "pixel_count": tuple(int(count) for count in counts),
         "bounding_box": tuple(boxes),
         "foreground_points": tuple(points),

@@ -12,7 +12,7 @@ import numpy as np
 from tfdicom import dataset_index, files, shard_copies, tfrecord_file
 from tfdicom.class_layout import ABSENT
 from tfdicom.dataset_index import IndexEntry
-from tfdicom.input_options import DROP, SKIP
+from tfdicom.input_options import SKIP
 from tfdicom.input_plan import InputPlan
 from tfdicom.manifest import MANIFEST, ShardInfo
 
@@ -74,7 +74,7 @@ def read_table(folders: Sequence[str], plan: InputPlan) -> ExampleTable:
         rows += [
             (place, number, entry.offset, shard.data_set, entry)
             for number, entry in enumerate(found)
-            if number not in bad and _is_kept(entry, shard.data_set, plan)
+            if number not in bad and entry.is_known(plan.needed(shard.data_set))
         ]
     if not rows:
         raise ValueError("no record can be read: " + "; ".join(damaged[:_NAMED]))
@@ -128,14 +128,6 @@ def _shown(annotated: str, present: str, places: tuple[int, ...]) -> tuple[bool,
     return is_present, bool(known) and all_annotated and not is_present
 
 
-def _is_kept(entry: IndexEntry, data_set: int, plan: InputPlan) -> bool:
-    if plan.options.unannotated != DROP:
-        return True
-    # With drop, each data set has all the classes.
-    places = plan.classes.indices[data_set]
-    return all(entry.annotated[place] == "1" for place in places)
-
-
 def _entries_by_shard(
     folders: Sequence[str], plan: InputPlan
 ) -> dict[tuple[int, str], list[IndexEntry]]:
@@ -146,12 +138,13 @@ def _entries_by_shard(
             if (number, entry.shard) in found:
                 found[number, entry.shard].append(entry)
     for key, entries in found.items():
-        _check_agreement(entries, wanted[key], folders[key[0]])
+        count = plan.classes.counts[key[0]]
+        _check_agreement(entries, wanted[key], folders[key[0]], count)
     return found
 
 
 def _check_agreement(
-    entries: Sequence[IndexEntry], shard: ShardInfo, folder: str
+    entries: Sequence[IndexEntry], shard: ShardInfo, folder: str, classes: int
 ) -> None:
     """Whether index and manifest, which may have been copied apart, are of one."""
     facts: dict[str, tuple] = {
@@ -163,7 +156,7 @@ def _check_agreement(
         ),
         "numbers of classes": (
             {len(one.present) for one in entries},
-            {len(one) for one in shard.annotated},
+            {classes for _ in shard.annotated},
         ),
     }
     for name, (found, wanted) in facts.items():

@@ -5,46 +5,31 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfdicom import dicom, example_schema, rasterize
-from tfdicom.classes import SegmentationClass
+from tfdicom import dicom, drawing, example_schema, quality
 from tfdicom.deidentify import signed_64_bits
 from tfdicom.dicom import Frame
+from tfdicom.drawing import AnnotationRules, DrawnAnnotation, draw_frame
 from tfdicom.example_schema import FrameExample
-from tfdicom.intensity_statistics import IntensityStatistics, ValueCounts
+from tfdicom.intensity_statistics import (
+    IntensityStatistics,
+    PixelCounts,
+    Rescale,
+    Tally,
+    count_pixels,
+)
+from tfdicom.quality import SliceArea
 from tfdicom.reasons import InputSkipped
 from tfdicom.series import FramePlan, SeriesPlan
-from tfdicom.sources import contours
-from tfdicom.sources.candidates import CONTOUR, IMAGE, LeftFile
+from tfdicom.sources.candidates import IMAGE, TEXT, LeftFile
 
 # Decoded frames of a series that are kept between the pass for its statistics and the
 # pass for its examples; what does not fit is decoded a second time.
 _KEPT_BYTES = 64 << 20
-
-
-@dataclasses.dataclass(frozen=True)
-class AnnotationRules:
-    """How contours become masks.
-
-    Attributes:
-      classes: The classes, in the order of the planes.
-      edge_rule: One of ``rasterize.EDGE_RULES``.
-      tolerance: Distance from the path at which a centre is on it, pixels.
-      origin: Name of the contours' origin.
-      shift: Column and row to add to the coordinates of the files.
-      covered_fraction: Whether fractions are stored too.
-    """
-
-    classes: tuple[SegmentationClass, ...]
-    edge_rule: str
-    tolerance: float
-    origin: str
-    shift: tuple[float, float]
-    covered_fraction: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +50,19 @@ class FrameOutcome:
     left: tuple[LeftFile, ...] = ()
     findings: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     pixel_hash: str | None = None
-    intensities: Mapping[str, ValueCounts] = dataclasses.field(default_factory=dict)
+    intensities: Mapping[str, PixelCounts] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class _ReadFrame:
+    """A frame as it was read, and how often its values occur."""
+
+    decoded: Frame
+    counts: PixelCounts
+
+    @property
+    def nbytes(self) -> int:
+        return self.decoded.pixels.nbytes + self.counts.nbytes
 
 
 def series_outcomes(
@@ -75,102 +72,136 @@ def series_outcomes(
 
     Args:
       folder: The input folder.
-      series: The frames and their contours.
-      rules: How contours become masks.
+      series: The frames and their annotations.
+      rules: How annotations become masks.
     """
-    counts = ValueCounts.empty()
-    kept: dict[str, Frame] = {}
-    broken = set()
+    tally, room = Tally(), _KEPT_BYTES
+    kept: dict[str, _ReadFrame] = {}
+    broken: dict[str, InputSkipped] = {}
+    counted: set[str] = set()
     for frame in series.frames:
-        try:
-            decoded = dicom.read_frame(folder / frame.path)
-        except InputSkipped as skipped:
-            broken.add(frame.path)
-            yield FrameOutcome(frame, left=tuple(_left(frame, skipped)))
-            continue
-        counts = counts.merge(_count(decoded))
-        size = sum(one.pixels.nbytes for one in kept.values())
-        if frame.contours and size + decoded.pixels.nbytes <= _KEPT_BYTES:
-            kept[frame.path] = decoded
-    statistics = counts.statistics()
+        if frame.name not in counted:  # once, however many raters there are
+            counted.add(frame.name)
+            try:
+                read = _read(folder, frame, rules)
+            except InputSkipped as skipped:
+                broken[frame.name] = skipped
+            else:
+                tally.add(read.counts)
+                if frame.example and read.nbytes <= room:
+                    kept[frame.name] = read
+                    room -= read.nbytes
+        if frame.name in broken:
+            left = tuple(_left(frame, broken[frame.name]))
+            yield FrameOutcome(frame, left=left)
+    statistics = tally.statistics()
+    areas: list[_NamedArea] = []
     for frame in series.frames:
-        if frame.contours and frame.path not in broken:
-            again = kept.pop(frame.path, None)
-            decoded = again or dicom.read_frame(folder / frame.path)
-            yield _outcome(folder, series, frame, decoded, statistics, rules)
+        if frame.example and frame.name not in broken:
+            read = kept.get(frame.name) or _read(folder, frame, rules)
+            outcome, drawn = _outcome(folder, series, frame, read, statistics, rules)
+            yield outcome
+            areas += _areas(frame, drawn)
+    findings = _series_findings(series, areas)
+    if findings:
+        yield FrameOutcome(series.frames[0], findings=findings)
+
+
+def _read(folder: pathlib.Path, frame: FramePlan, rules: AnnotationRules) -> _ReadFrame:
+    decoded = dicom.read_frame(folder / frame.path, frame.header, rules.pixels)
+    return _ReadFrame(decoded, _count(decoded, decoded.pixels))
+
+
+#: A candidate, and how much of its slice it covers.
+_NamedArea = tuple[str, SliceArea]
+
+
+def _areas(frame: FramePlan, drawn: Iterable[DrawnAnnotation]) -> Iterator[_NamedArea]:
+    plane = frame.header.plane
+    if plane is None or frame.slice_index is None:
+        return
+    pixel = plane.pixel_spacing[0] * plane.pixel_spacing[1]
+    for one in drawn:
+        area = float(one.drawing.plane.sum()) * pixel
+        where = frame.slice_index, frame.phase_index
+        yield (
+            one.annotation.candidates[0],
+            SliceArea(one.annotation.structure, *where, area),
+        )
+
+
+def _series_findings(
+    series: SeriesPlan, areas: Sequence[_NamedArea]
+) -> dict[str, tuple[str, ...]]:
+    """What only neighbouring slices together tell, by candidate."""
+    found = quality.neighbour_findings([area for _, area in areas], gaps=False)
+    return {areas[at][0]: codes for at, codes in found.items()}
 
 
 def _left(frame: FramePlan, skipped: InputSkipped) -> Iterator[LeftFile]:
-    yield LeftFile(frame.path, IMAGE, skipped.code, skipped.detail)
-    for contour in frame.contours:
-        yield LeftFile(contour.path, CONTOUR, "image_unusable", frame.path)
+    yield LeftFile(frame.name, IMAGE, skipped.code, skipped.detail)
+    for one in frame.annotations:
+        for name in one.candidates:
+            yield LeftFile(name, one.candidate_kind, "image_unusable", frame.name)
 
 
-def _count(frame: Frame, where: np.ndarray | None = None) -> ValueCounts:
-    return ValueCounts.of(
-        frame.pixels if where is None else frame.pixels[where],
-        slope=frame.attributes["rescale_slope"],
-        intercept=frame.attributes["rescale_intercept"],
-        padding=frame.attributes["padding"],
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Outline:
-    """A contour in pixel coordinates, and the pixels that it takes.
-
-    ``fraction`` says how much of each, None where that is not stored.
-    """
-
-    path: str
-    structure: str
-    vertices: np.ndarray
-    plane: np.ndarray
-    fraction: np.ndarray | None
-    findings: tuple[str, ...]
+def _count(frame: Frame, pixels: np.ndarray) -> PixelCounts:
+    """Counts pixels of a frame, all or some."""
+    names = ("rescale_slope", "rescale_intercept", "padding")
+    return count_pixels(pixels, Rescale(*(frame.attributes[name] for name in names)))
 
 
 def _outcome(
     folder: pathlib.Path,
     series: SeriesPlan,
     frame: FramePlan,
-    decoded: Frame,
+    read: _ReadFrame,
     series_statistics: IntensityStatistics | None,
     rules: AnnotationRules,
-) -> FrameOutcome:
+) -> tuple[FrameOutcome, list[DrawnAnnotation]]:
+    decoded = read.decoded
     shape = decoded.pixels.shape[:2]
-    outlines, left = _outlines(folder, frame, shape, rules)
-    drawn = {outline.structure for outline in outlines}
-    if not any(one.annotated(drawn) for one in rules.classes):
-        reason = "class_incomplete" if outlines else "no_usable_contour"
-        left.append(LeftFile(frame.path, IMAGE, reason))
-        left += [LeftFile(one.path, CONTOUR, "class_incomplete") for one in outlines]
-        return FrameOutcome(frame, left=tuple(left))
-    masks = _combined({one.structure: one.plane for one in outlines}, rules)
-    whole = _count(decoded)
+    header = dataclasses.replace(frame.header, rows=shape[0], columns=shape[1])
+    drawn, left = draw_frame(folder, frame, header, rules)
+    annotated = {one.annotation.structure for one in drawn}.union(frame.absent)
+    flags = tuple(int(one.annotated(annotated)) for one in rules.classes)
+    if frame.annotated and not any(flags):
+        left += _without_class(frame, drawn)
+        return FrameOutcome(frame, left=tuple(left)), []
+    planes = [(one.annotation.structure, one.drawing.plane) for one in drawn]
+    masks = drawing.combined(planes, annotated, rules.classes, shape, np.bool_)
     example = _example(
         series,
         frame,
         decoded,
         **example_schema.describe_masks(masks),
-        **_annotation(outlines, shape, rules),
-        image_statistics=_floats(whole.statistics()),
+        **_annotation(drawn, annotated, shape, rules),
+        image_statistics=_floats(read.counts.statistics()),
         series_statistics=_floats(series_statistics),
         classes=tuple(one.name for one in rules.classes),
         class_expressions=tuple(one.expression for one in rules.classes),
-        annotated=tuple(int(one.annotated(drawn)) for one in rules.classes),
+        annotated=flags,
     )
-    findings = {one.path: one.findings for one in outlines if one.findings}
-    if frame.findings:
-        findings[frame.path] = frame.findings
-    return FrameOutcome(
+    inside = decoded.pixels[np.any(masks, axis=0)]
+    outcome = FrameOutcome(
         frame,
         example,
         tuple(left),
-        findings,
+        _findings(frame, drawn, decoded, rules),
         _pixel_hash(decoded.pixels),
-        {"all": whole, "foreground": _count(decoded, np.any(masks, axis=0))},
+        {"all": read.counts, "foreground": _count(decoded, inside)},
     )
+    return outcome, drawn
+
+
+def _without_class(
+    frame: FramePlan, drawn: Sequence[DrawnAnnotation]
+) -> Iterator[LeftFile]:
+    reason = "class_incomplete" if drawn else "no_usable_contour"
+    yield LeftFile(frame.name, IMAGE, reason)
+    for one in drawn:
+        for name in one.annotation.candidates:
+            yield LeftFile(name, one.annotation.candidate_kind, "class_incomplete")
 
 
 def _floats(statistics: IntensityStatistics | None) -> tuple[float, ...] | None:
@@ -180,107 +211,88 @@ def _floats(statistics: IntensityStatistics | None) -> tuple[float, ...] | None:
 def _pixel_hash(pixels: np.ndarray) -> str | None:
     if (pixels == pixels.flat[0]).all():
         return None  # constant frames are alike without being the same image
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels))
+    return digest.hexdigest()
 
 
-def _outlines(
-    folder: pathlib.Path,
+def _findings(
     frame: FramePlan,
-    shape: tuple[int, int],
+    drawn: Sequence[DrawnAnnotation],
+    decoded: Frame,
     rules: AnnotationRules,
-) -> tuple[list[_Outline], list[LeftFile]]:
-    outlines, left = [], []
-    for contour in frame.contours:
-        try:
-            vertices = contours.read_contour(folder / contour.path) + rules.shift
-            drawn = _drawn(vertices, shape, rules)
-        except InputSkipped as skipped:
-            left.append(LeftFile(contour.path, CONTOUR, skipped.code, skipped.detail))
-        else:
-            outlines.append(_Outline(contour.path, contour.structure, vertices, *drawn))
-    return outlines, left
+) -> dict[str, tuple[str, ...]]:
+    """What is odd about the frame and about what is drawn on it, by candidate."""
+    found: dict[str, dict[str, None]] = {}
 
+    def add(name: str, codes: Iterable[str]) -> None:
+        found.setdefault(name, {}).update(dict.fromkeys(codes))
 
-def _drawn(
-    vertices: np.ndarray, shape: tuple[int, int], rules: AnnotationRules
-) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
-    """Pixels that a contour takes, how much of each, and what is odd about it."""
-    try:
-        plane = rasterize.fill(
-            vertices, shape, edge_rule=rules.edge_rule, tolerance=rules.tolerance
-        )
-        fraction = (
-            rasterize.covered_fraction(vertices, shape)
-            if rules.covered_fraction
-            else None
-        )
-        findings = tuple(_findings(vertices, shape))
-    except rasterize.TooIntricate as error:
-        raise InputSkipped("contour_too_intricate", str(error)) from error
-    if not plane.any():
-        low, high = vertices.min(axis=0), vertices.max(axis=0)
-        detail = (
-            f"columns {low[0]:g} to {high[0]:g}, rows {low[1]:g} to {high[1]:g}; the "
-            f"image has {shape[1]} columns and {shape[0]} rows"
-        )
-        raise InputSkipped("contour_outside_image", detail)
-    return plane, fraction, findings
-
-
-def _findings(vertices: np.ndarray, shape: tuple[int, int]) -> Iterator[str]:
-    rows, columns = shape
-    if (vertices < -0.5).any() or (vertices > (columns - 0.5, rows - 0.5)).any():
-        yield "contour_leaves_image"
-    if rasterize.crosses_itself(vertices):
-        yield "contour_crosses_itself"
-
-
-def _combined(planes: Mapping[str, np.ndarray], rules: AnnotationRules) -> np.ndarray:
-    """Planes of the classes ``[classes, rows, columns]``; empty if not annotated."""
-    empty = np.zeros_like(next(iter(planes.values())))
-    return np.stack(
-        [
-            one.combine(planes) if one.annotated(planes) else empty
-            for one in rules.classes
-        ]
+    for name, code in frame.findings:
+        add(name, [code])
+    planes: dict[str, np.ndarray] = {}
+    contours: dict[str, list[np.ndarray]] = {}
+    for one in drawn:  # several ROIs may be one structure
+        structure, plane = one.annotation.structure, one.drawing.plane
+        planes[structure] = plane | planes.get(structure, np.False_)
+        outlines = contours.setdefault(structure, [])
+        outlines += [each.vertices for each in one.drawing.contours]
+    odd = quality.frame_findings(
+        decoded.pixels, planes, contours, pairs=quality.nested_pairs(rules.classes)
     )
-
-
-def _fractions(outlines: Sequence[_Outline], rules: AnnotationRules) -> bytes | None:
-    """Covered fractions ``[classes, rows, columns]``, uint8, 255 = all."""
-    planes = {
-        one.structure: one.fraction for one in outlines if one.fraction is not None
-    }
-    if not planes:
-        return None
-    return np.rint(_combined(planes, rules) * 255).astype(np.uint8).tobytes()
+    for one in drawn:
+        name = one.annotation.candidates[0]
+        add(name, one.drawing.findings)
+        add(name, odd.get(one.annotation.structure, ()))
+    return {name: tuple(codes) for name, codes in found.items() if codes}
 
 
 def _annotation(
-    outlines: Sequence[_Outline], shape: tuple[int, int], rules: AnnotationRules
+    drawn: Sequence[DrawnAnnotation],
+    annotated: Iterable[str],
+    shape: tuple[int, int],
+    rules: AnnotationRules,
 ) -> dict[str, Any]:
     """The fields that say how the masks came to be."""
-    points = np.concatenate([outline.vertices for outline in outlines])
+    from_text = any(one.annotation.kind == TEXT for one in drawn)
     return {
-        "covered_fraction": _fractions(outlines, rules),
-        "edge_rule": rules.edge_rule,
-        "contour_origin": rules.origin,
-        "contour_shift": rules.shift,
-        "contour_points": tuple(points.ravel().tolist()),
-        "contour_lengths": tuple(len(one.vertices) for one in outlines),
-        "contour_structures": tuple(one.structure for one in outlines),
-        "contour_roles": ("CLOSED_PLANAR",) * len(outlines),
-        "contour_centres_on_path": tuple(
-            rasterize.centres_on_path(one.vertices, shape, tolerance=rules.tolerance)
-            for one in outlines
-        ),
+        "covered_fraction": _fractions(drawn, annotated, shape, rules),
+        "edge_rule": drawing.rules_used(drawn, "edge_rule"),
+        "hole_rule": drawing.rules_used(drawn, "hole_rule"),
+        "contour_origin": rules.origin if from_text else None,
+        "contour_shift": rules.text.shift if from_text else None,
+        **drawing.contour_fields(drawn),
     }
+
+
+def _fractions(
+    drawn: Sequence[DrawnAnnotation],
+    annotated: Iterable[str],
+    shape: tuple[int, int],
+    rules: AnnotationRules,
+) -> bytes | None:
+    """Covered fractions ``[classes, rows, columns]``, uint8, 255 = all."""
+    if not rules.objects.covered_fraction:
+        return None
+    planes = [
+        (
+            one.annotation.structure,
+            # Masks say all or nothing.
+            one.drawing.plane.astype(float)
+            if one.drawing.fraction is None
+            else one.drawing.fraction,
+        )
+        for one in drawn
+    ]
+    whole = drawing.combined(planes, annotated, rules.classes, shape, np.float64)
+    return np.rint(whole * 255).astype(np.uint8).tobytes()
 
 
 def _example(
     series: SeriesPlan, frame: FramePlan, decoded: Frame, **fields: Any
 ) -> FrameExample:
-    plane = frame.plane
+    plane = frame.header.plane
+    names, values = zip(*frame.labels, strict=True) if frame.labels else (None, None)
     return FrameExample(
         version=example_schema.SCHEMA_VERSION,
         kind=example_schema.KIND_FRAME,
@@ -290,7 +302,8 @@ def _example(
         study=series.study,
         series=series.series,
         instance=frame.instance,
-        frame_number=1,
+        frame_number=frame.header.frame_number,
+        rater=frame.rater,
         position=plane.position if plane else None,
         orientation=plane.orientation if plane else None,
         slice_spacing=series.slice_spacing,
@@ -299,6 +312,8 @@ def _example(
         phase_index=frame.phase_index,
         phase_count=frame.phase_count,
         acquisition_group=series.group,
+        label_names=names,
+        label_values=values,
         **example_schema.pack_pixels(decoded.pixels),
         **decoded.attributes,
         **fields,

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdicom import example_parser, labelling, pixel_work, preprocess
+from tfdicom import example_parser, label_values, labelling, pixel_work, preprocess
 from tfdicom.class_layout import ABSENT
 from tfdicom.epoch_order import DATA_SET, EPOCH, OCCURRENCE
 from tfdicom.example_schema import SCHEMA_VERSION
@@ -19,7 +19,10 @@ from tfdicom.input_options import DROP, IGNORE, SOFT
 from tfdicom.input_plan import InputPlan
 from tfdicom.kernel import as_written
 
-_INFO = ("key", "key_hash", "patient", "series", "slice_index", "phase_index")
+_INFO = (
+    *("key", "key_hash", "patient", "series", "acquisition_group", "rater"),
+    *("slice_index", "phase_index", "slice_spacing", "position", "orientation"),
+)
 
 #: What a class that a data set lacks has in place of its values.
 ABSENT_VALUE = {
@@ -41,16 +44,22 @@ def _fields(plan: InputPlan) -> list[str]:
         *preprocess.FEATURES,
         *preprocess.features(plan.rules),
     ]
-    names += ["covered_fraction"] if options.label_form == SOFT else ["planes"]
+    names += _mask_fields(plan) if plan.class_names else []
+    names += ["label_names", "label_values"] if plan.label_layout.labels else []
     names += [] if plan.uniform else ["shape", "dtype"]
     names += ["key_hash"] if plan.is_random else []
     names += ["pixel_spacing"] if plan.warps else []
     names += ["key"] if options.spacing is not None else []
-    names += ["foreground_points"] if plan.augmentation.foreground_crop else []
-    names += [] if options.unannotated == DROP else ["annotated"]
-    names += ["ignore"] if options.unannotated == IGNORE else []
     names += (*_INFO, "pixel_spacing") if options.with_info else []
     return list(dict.fromkeys(names))
+
+
+def _mask_fields(plan: InputPlan) -> list[str]:
+    options = plan.options
+    names = ["covered_fraction"] if options.label_form == SOFT else ["planes"]
+    names += ["foreground_points"] if plan.augmentation.foreground_crop else []
+    names += [] if options.unannotated == DROP else ["annotated"]
+    return [*names, "ignore"] if options.unannotated == IGNORE else names
 
 
 @as_written
@@ -85,15 +94,16 @@ def parse_one(record: tf.Tensor, turn: tf.Tensor, plan: InputPlan) -> Tensors:
     tensors = _chosen_classes(
         tensors, turn[tf.newaxis, DATA_SET], plan, shape[0], shape[1]
     )
-    if "mask" not in tensors:
+    if "planes" in tensors:
         tensors["mask"] = example_parser.unpack_planes(
             tensors.pop("planes"), rows=shape[0], columns=shape[1]
         )
     tensors = {name: one[0] for name, one in tensors.items()}
-    tensors["pixels"], tensors["mask"] = (
-        tf.image.pad_to_bounding_box(image, 0, 0, *plan.shape[:2])
-        for image in (pixels, tensors["mask"])
-    )
+    tensors["pixels"] = pixels
+    for name in ("pixels", "mask") if "mask" in tensors else ("pixels",):
+        tensors[name] = tf.image.pad_to_bounding_box(
+            tensors[name], 0, 0, *plan.shape[:2]
+        )
     tensors["extent"] = shape[:2]
     return tensors
 
@@ -116,7 +126,14 @@ def _filled(tensor: tf.Tensor, count: tf.Tensor, size: int) -> tf.Tensor:
 def _parse(records: tf.Tensor, plan: InputPlan) -> Tensors:
     # Where data sets differ, their records have different numbers of classes.
     count = plan.classes.counts[0] if plan.classes.is_one else None
-    found = example_parser.parse(records, _fields(plan), sizes={"classes": count})
+    sizes = {"classes": count, "labels": None}
+    found = example_parser.parse(records, _fields(plan), sizes=sizes)
+    if "label_values" in found:
+        found["labels"] = label_values.label_values(
+            found.pop("label_names"),
+            found.pop("label_values"),
+            plan.label_layout.labels,
+        )
     version = found.pop("version")
     message = (
         f"records of another schema version than {SCHEMA_VERSION}, which this tfdicom "
@@ -217,11 +234,17 @@ def finish(tensors: Tensors, turns: tf.Tensor, plan: InputPlan) -> Any:
     tensors["numbers"] = preprocess.coefficients(plan.rules, tensors)
     if plan.options.spacing is not None:
         tensors["pixel_spacing"] = preprocess.known_spacing(tensors)
+    values = tensors.pop("labels", None)
+    if not plan.class_names:
+        tensors["mask"] = tf.zeros([size, *plan.shape[:2], plan.planes], tf.uint8)
     numeric = {k: v for k, v in tensors.items() if v.dtype != tf.string}
     image, mask, matrix = pixel_work.apply(numeric, plan)
-    element = [image, *labelling.labelled(mask, tensors.get("annotated"), plan)]
+    masks: tuple[Any, ...] = ()
+    if plan.class_names:
+        masks = labelling.labelled(mask, tensors.get("annotated"), plan)
+    element = [image, *label_values.with_labels(masks, values, plan)]
     if plan.options.with_info:
-        element.append(_info(tensors, matrix))
+        element.append(_info(tensors, matrix, plan))
     if plan.options.drop_remainder:
         return tuple(element)
     return tf.nest.map_structure(
@@ -237,6 +260,9 @@ def _shortened(tensor: tf.Tensor, count: tf.Tensor, size: int) -> tf.Tensor:
     return tf.ensure_shape(kept, [None, *tensor.shape[1:]])
 
 
-def _info(tensors: Tensors, matrix: tf.Tensor) -> Tensors:
+def _info(tensors: Tensors, matrix: tf.Tensor, plan: InputPlan) -> Tensors:
     info = {name: tensors[name] for name in (*_INFO, "epoch", "occurrence")}
-    return {**info, "spacing": tensors["pixel_spacing"], "matrix": matrix}
+    info["spacing"], info["matrix"] = tensors["pixel_spacing"], matrix
+    info["source_size"] = tf.cast(tensors["extent"], tf.int64)
+    deforms = plan.augmentation.elastic > 0
+    return {**info, "deformed": tf.fill([plan.options.batch_size], deforms)}

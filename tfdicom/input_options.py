@@ -12,6 +12,7 @@ from absl import flags
 
 from tfdicom import normalization, options, service_address
 from tfdicom.augment.presets import AugmentOptions, parse_augment
+from tfdicom.label_kinds import LabelInfo, words_of
 
 DROP, WEIGHT, IGNORE = "drop", "weight", "ignore"
 FAIL, SKIP = "fail", "skip"
@@ -33,7 +34,16 @@ class InputOptions:
     classes: str | Sequence[str] | None = options.option(
         None,
         "Classes to read, in the order of the mask's channels, as 'inner;outer'; all "
-        "of the data set's if not given.",
+        "of the data set's if not given; none, and so no masks, if empty ('').",
+    )
+    labels: str | Sequence[str] | None = options.option(
+        None,
+        "Labels to read, of the table that the data set was converted with: "
+        "'diagnosis;age'. A class label's words are numbered as the manifest says, or "
+        "as 'diagnosis:benign|malignant' does. Without masks a single one is given as "
+        "(image, label), several as (image, {name: label}); with masks as (image, "
+        "{'mask': mask, name: label}). Where there is no value, unannotated says what "
+        "happens.",
     )
     class_map: str | Mapping[str, Sequence[str]] | None = options.option(
         None,
@@ -117,7 +127,8 @@ class InputOptions:
         "Examples on which a class asked for was not annotated: drop leaves them out; "
         "weight keeps them and gives ({class: mask}, {class: weight}) with weight 0, "
         "for losses that are a mean over pixels (not Dice) and for weighted_metrics; "
-        "ignore keeps them with 255 in the mask, for the losses of tfdicom.losses.",
+        "ignore keeps them with 255 in the mask, for the losses of tfdicom.losses. "
+        "Labels without a value likewise: ignore gives -1, and NaN for a number.",
         choices=(DROP, WEIGHT, IGNORE),
     )
     label_form: str = options.option(
@@ -150,9 +161,10 @@ class InputOptions:
     )
     with_info: bool = options.option(
         False,
-        "Add a dict: key, key_hash, patient, series, slice_index, phase_index, epoch, "
-        "occurrence, spacing, and the "
-        "matrix from output pixels to source pixels.",
+        "Add a dict: key, key_hash, patient, series, acquisition_group, rater, "
+        "slice_index, phase_index, epoch, occurrence, spacing, slice_spacing, "
+        "position, orientation, source_size, the matrix from output pixels to source "
+        "pixels, and deformed, where a matrix cannot tell all.",
         kind=bool,
     )
     drop_remainder: bool = options.option(
@@ -215,15 +227,35 @@ class InputOptions:
                 "wanted"
             )
         _ = (self.other_names, self.shares, self.spacing, self.priority)
-        _ = self.service
+        _ = (self.service, self.asked_labels)
         _check_label_form(self)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """Names of the classes asked for, None for all."""
+        """Names of the classes asked for, None for all; empty for no masks."""
         if self.classes is None:
             return None
+        if not (
+            self.classes.strip() if isinstance(self.classes, str) else self.classes
+        ):
+            return ()
         return _names("classes", self.classes, "[;,]")
+
+    @property
+    def asked_labels(self) -> tuple[LabelInfo, ...]:
+        """Labels asked for, with the vocabularies that are given; their kind is ''."""
+        if self.labels is None:
+            return ()
+        try:
+            pairs = [words_of(one) for one in _names("labels", self.labels, "[;,]")]
+        except ValueError:
+            pairs = []
+        if not pairs or len(dict(pairs)) < len(pairs):
+            raise ValueError(
+                f"labels={self.labels!r}: 'diagnosis:benign|malignant;age' is wanted, "
+                "each label and each word once"
+            )
+        return tuple(LabelInfo(name, "", words) for name, words in pairs)
 
     @property
     def priority(self) -> tuple[str, ...] | None:

@@ -66,13 +66,18 @@ def input_fn(
       uint8 ``[batch, rows, columns]`` and ``one_hot`` uint8 ``[..., 1 + classes]``,
       with weights ``(image, label, weight float32 [batch, rows, columns])``; ``soft``
       and ``distance`` float32 ``[..., classes]``. ``class_weights`` adds weights too:
-      docs/labels.md has them all, and the losses that go with them. With
-      ``with_info`` a dict comes last: ``key``, ``patient``, ``series`` (text),
-      ``slice_index``, ``phase_index`` (int64, -1 if absent), ``key_hash``, ``epoch``,
-      ``occurrence`` (int64: what the random numbers come from), ``spacing`` (float32
-      ``[batch, 2]``: between rows, between columns of the source, mm, NaN if absent),
-      ``matrix`` (float32 ``[batch, 3, 3]``:
-      (column, row, 1) of an output pixel -> source pixel). Its cardinality is set.
+      docs/labels.md has them all, and the losses that go with them. With ``labels``:
+      ``(image, {'mask': mask, name: label})``, without masks ``(image, label)`` or
+      ``(image, {name: label})``: float32 or int64 ``[batch]``, docs/tables.md. With
+      ``with_info`` a dict comes last: ``key``, ``patient``, ``series``, ``rater``
+      (text), ``acquisition_group``, ``slice_index``, ``phase_index`` (int64, -1 if
+      absent), ``key_hash``, ``epoch``, ``occurrence`` (int64: what the random numbers
+      come from); float32, mm, NaN if absent: ``spacing`` (``[batch, 2]``: between
+      rows, between columns of the source), ``slice_spacing``, ``position`` (``[batch,
+      3]``) and ``orientation`` (``[batch, 6]``); ``source_size`` (int64 ``[batch,
+      2]``: rows, columns), ``matrix`` (float32 ``[batch, 3, 3]``: (column, row, 1) of
+      an output pixel -> source pixel), ``deformed`` (bool: an elastic field, which no
+      matrix holds, may have moved pixels too). Its cardinality is set.
 
     Raises:
       FileNotFoundError: There is no data set, or a shard is missing.

@@ -12,12 +12,14 @@ from tfdicom.augment.presets import AugmentOptions
 from tfdicom.class_layout import ClassLayout
 from tfdicom.input_options import (
     AUTO,
+    DROP,
     IGNORE,
     MEMORY,
     NO_CACHE,
     SOFT,
     InputOptions,
 )
+from tfdicom.label_layout import LabelLayout, lacking, pattern_places
 from tfdicom.label_plan import LabelPlan
 from tfdicom.manifest import ShardInfo
 
@@ -48,6 +50,7 @@ class InputPlan:
       fits: Whether the split is small enough for ``cache='auto'`` to keep it.
       classes: Channels of the mask, and where the data sets have them.
       labels: What becomes of the mask.
+      label_layout: Labels beside it, and where the data sets have them.
       shape: Rows, columns, samples of the sources; the largest where they differ.
       dtypes: Stored dtypes that occur.
       uniform: Whether all sources have one shape and one dtype.
@@ -68,6 +71,7 @@ class InputPlan:
     fits: bool
     classes: ClassLayout
     labels: LabelPlan
+    label_layout: LabelLayout
     shape: tuple[int, int, int]
     dtypes: tuple[str, ...]
     uniform: bool
@@ -81,6 +85,24 @@ class InputPlan:
     def class_names(self) -> tuple[str, ...]:
         """Channels of the mask."""
         return self.classes.names
+
+    def needed(self, data_set: int) -> tuple[int, ...]:
+        """Classes and labels without which an example is left out.
+
+        Args:
+          data_set: Number of its data set.
+
+        Returns:
+          Places in the patterns of ``label_kinds.known_pattern``.
+        """
+        if self.options.unannotated != DROP:
+            return ()
+        return pattern_places(self.classes, self.label_layout, data_set)
+
+    @property
+    def lacking(self) -> str:
+        """What those have in common that are left out, in words."""
+        return lacking(self.class_names, self.label_layout)
 
     @property
     def batches(self) -> int | None:
@@ -118,7 +140,13 @@ class InputPlan:
 
     @property
     def planes(self) -> int:
-        """Planes of the mask, that of ignored pixels included."""
+        """Planes of the mask, that of ignored pixels included.
+
+        Without masks it is 1: an empty plane, on which nothing is spent, as what is
+        made of it is not delivered.
+        """
+        if not self.class_names:
+            return 1
         return len(self.class_names) + (self.options.unannotated == IGNORE)
 
     @property

@@ -12,9 +12,9 @@ from tfdicom.convert_options import ConvertOptions
 from tfdicom.deidentify import Pseudonyms, write_crosswalk
 from tfdicom.manifest import CONVERTED, LEFT_OUT, SKIPPED, LedgerEntry
 from tfdicom.plan import Plan
-from tfdicom.reasons import REASONS
+from tfdicom.reasons import FINDINGS, REASONS
 from tfdicom.shards import ShardResult
-from tfdicom.sources.candidates import CONTOUR, IMAGE, OTHER, LeftFile
+from tfdicom.sources.candidates import IMAGE, KINDS, OBJECT, OTHER, LeftFile
 
 _SHOWN_FOR_EACH_REASON = 5
 _TOLERATED_ERRORS = 10
@@ -51,22 +51,29 @@ class Ledger:
     def add_shard(self, result: ShardResult) -> None:
         """Enters the files of a shard."""
         self.leave(result.left)
-        contours = {
-            contour.path
-            for patient in result.plan.patients
-            for series in patient.series
-            for frame in series.frames
-            for contour in frame.contours
-        }
         for one in result.converted:
             self._entries[one.path] = LedgerEntry(
                 self.candidate(one.path),
-                CONTOUR if one.path in contours else IMAGE,
+                one.kind,
                 CONVERTED,
-                key=one.key,
+                # An object may be a part of many examples; its parts name them.
+                key=one.key or None,
                 split=result.plan.split,
                 findings=one.findings,
             )
+
+    def close(self, objects: Iterable[str]) -> None:
+        """Enters the objects of which nothing was converted, once all shards are."""
+        missing = [path for path in objects if path not in self._entries]
+        statuses: dict[str, set[str]] = {path: set() for path in missing}
+        for name, entry in self._entries.items():
+            path = name.rpartition("#")[0]
+            if path in statuses:
+                statuses[path].add(entry.status)
+        for path, found in statuses.items():
+            policy = found == {LEFT_OUT}
+            reason = "object_left_out" if policy else "object_without_mask"
+            self.leave([LeftFile(path, OBJECT, reason)])
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Numbers by kind and status, by reason and by finding, most first."""
@@ -78,33 +85,40 @@ class Ledger:
             findings.update(entry.findings)
             if entry.reason:
                 reasons[entry.reason] += 1
-        ordered = {
-            kind: kinds[kind] for kind in (IMAGE, CONTOUR, OTHER) if kind in kinds
-        }
+        ordered = {kind: kinds[kind] for kind in KINDS if kind in kinds}
         tables = {**ordered, "reasons": reasons, "findings": findings}
         return {name: dict(sorted(table.items())) for name, table in tables.items()}
 
     def check(self, options: ConvertOptions) -> None:
-        """Applies ``on_error`` and ``max_error_rate``.
+        """Applies ``on_error``, ``max_error_rate`` and ``fail_on``.
 
         Raises:
           ValueError: More went wrong than the options allow.
         """
         entries = self._entries.values()
-        drawn = [entry for entry in entries if entry.kind == CONTOUR]
+        drawn = [e for e in entries if e.kind not in (IMAGE, OBJECT, OTHER)]
         failed = sum(entry.status == SKIPPED for entry in drawn)
         wrong = sum(entry.status == SKIPPED for entry in entries)
         rate = failed / max(len(drawn), 1)
+        forbidden = self._forbidden(options.fail_on_codes)
         if options.on_error == "fail" and wrong:
-            verdict = f"{wrong} files cannot be used, and on_error=fail"
+            verdict = f"{wrong} candidates cannot be used, and on_error=fail"
         elif failed > _TOLERATED_ERRORS and rate > options.max_error_rate:
             verdict = (
-                f"{failed} of {len(drawn)} contours cannot be used, which is more than "
-                f"max_error_rate={options.max_error_rate:g} allows"
+                f"{failed} of {len(drawn)} annotations cannot be used, which is more "
+                f"than max_error_rate={options.max_error_rate:g} allows"
             )
+        elif forbidden:
+            verdict = f"fail_on: {', '.join(forbidden)}"
         else:
             return
         raise ValueError("\n".join([verdict, *self.problem_lines()]))
+
+    def _forbidden(self, codes: Iterable[str]) -> list[str]:
+        """The codes that occur, with the number of candidates that have each."""
+        found = self.counts()
+        counts = {**found["findings"], **found["reasons"]}
+        return [f"{counts[code]} x {code}" for code in codes if counts.get(code)]
 
     def problem_lines(self) -> Iterator[str]:
         """What went wrong, by reason, with the first few files of each."""
@@ -121,6 +135,21 @@ class Ledger:
                 yield f"    and {len(paths) - _SHOWN_FOR_EACH_REASON} more"
             if REASONS[code].hint:
                 yield f"    {REASONS[code].hint}"
+        yield from self._finding_lines()
+
+    def _finding_lines(self) -> Iterator[str]:
+        """What was odd about what was converted, by code."""
+        by_code = collections.defaultdict(list)
+        for path, entry in sorted(self._entries.items()):
+            for code in entry.findings:
+                by_code[code].append(path)
+        for code, paths in by_code.items():
+            yield f"{len(paths)} found: {code}. {FINDINGS[code]}"
+            yield (
+                "    "
+                + ", ".join(paths[:_SHOWN_FOR_EACH_REASON])
+                + (", ..." if len(paths) > _SHOWN_FOR_EACH_REASON else "")
+            )
 
     @contextlib.contextmanager
     def told_with_errors(self) -> Iterator[None]:
@@ -142,9 +171,10 @@ class Ledger:
 
     def write_crosswalk(self, path: pathlib.Path, plan: Plan) -> None:
         """Writes which candidate and patient is which file and person."""
-        owners = {frame.path: patient for _, patient, frame in plan.frames}
+        owners = {frame.name: patient for _, patient, frame in plan.frames}
         for _, patient, frame in plan.frames:
-            owners.update((contour.path, patient) for contour in frame.contours)
+            for one in frame.annotations:
+                owners.update((name, patient) for name in (*one.candidates, one.path))
         rows = []
         for source, entry in sorted(self._entries.items()):
             owner = owners.get(source)

@@ -12,9 +12,10 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tfdicom import files
+from tfdicom import files, label_kinds
 from tfdicom.example_schema import SCHEMA_VERSION
 from tfdicom.intensity_statistics import IntensityStatistics
+from tfdicom.label_kinds import LabelFrequency, LabelInfo
 
 MANIFEST, LEDGER = "dataset.json", "ledger.jsonl"
 
@@ -31,9 +32,10 @@ class ClassInfo:
 class ShardInfo:
     """One file of records.
 
-    ``annotated`` counts examples by pattern: one character for each class, ``1`` where
-    the class was annotated. ``size`` is in bytes, ``data_size`` that of the records
-    before compression. ``sha256`` is that of the whole file.
+    ``annotated`` counts examples by pattern (``label_kinds.known_pattern``): one
+    character for each class, ``1`` where the class was annotated, then one for each
+    label, ``1`` where it has a value. ``size`` is in bytes, ``data_size`` that of the
+    records before compression. ``sha256`` is that of the whole file.
     """
 
     file: str
@@ -71,7 +73,8 @@ class SplitInfo:
     ``patients`` are pseudonyms, in the manifest's order. ``intensities`` holds the
     statistics of modality values over ``all`` pixels and over ``foreground`` pixels
     (those of any class), None where there are none. ``pixel_spacing`` is the smallest
-    and largest row and column spacing in mm, None where no frame says.
+    and largest row and column spacing in mm, None where no frame says. ``labels`` says
+    how often the values of each label occur.
     """
 
     examples: int
@@ -81,6 +84,7 @@ class SplitInfo:
     classes: Mapping[str, ClassFrequency]
     intensities: Mapping[str, IntensityStatistics | None]
     pixel_spacing: tuple[float, ...] | None
+    labels: Mapping[str, LabelFrequency] = dataclasses.field(default_factory=dict)
 
     def count_annotated(self, class_indices: Sequence[int]) -> int:
         """Examples on which all of these classes were annotated."""
@@ -88,7 +92,10 @@ class SplitInfo:
 
 
 def count_annotated(shard: ShardInfo, class_indices: Sequence[int]) -> int:
-    """Examples of a shard on which all of these classes were annotated."""
+    """Examples of a shard on which all of these classes were annotated.
+
+    Places of labels, which come after those of the classes, may be among them.
+    """
     return sum(
         count
         for pattern, count in shard.annotated.items()
@@ -103,7 +110,8 @@ class Manifest:
     ``split_table`` maps patients' pseudonyms to splits and is what later conversions
     keep; ``buckets`` says which shard of its split each virtual bucket in use goes to.
     ``ledger`` counts candidates by status and reason. ``options`` are those that shape
-    the records; no path and no identifier is among them.
+    the records; no path and no identifier is among them. ``labels`` are those that the
+    records hold beside masks, in their order.
     """
 
     classes: tuple[ClassInfo, ...]
@@ -116,6 +124,7 @@ class Manifest:
     compression: str
     versions: Mapping[str, str]
     schema_version: int = SCHEMA_VERSION
+    labels: tuple[LabelInfo, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -171,6 +180,8 @@ def _manifest(fields: dict[str, Any]) -> Manifest:
     fields["classes"] = tuple(ClassInfo(**one) for one in fields["classes"])
     splits = fields["splits"].items()
     fields["splits"] = {name: _split(split) for name, split in splits}
+    labels = map(label_kinds.label_from_json, fields.get("labels", ()))
+    fields["labels"] = tuple(labels)
     return Manifest(**fields)
 
 
@@ -178,6 +189,7 @@ def _split(fields: dict[str, Any]) -> SplitInfo:
     frames = [FrameKind(**_tupled(kind, "shape")) for kind in fields["frames"]]
     frequencies = fields["classes"].items()
     intensities = fields["intensities"].items()
+    labels = fields.get("labels", {}).items()
     return SplitInfo(
         examples=fields["examples"],
         patients=tuple(fields["patients"]),
@@ -186,6 +198,7 @@ def _split(fields: dict[str, Any]) -> SplitInfo:
         classes={name: ClassFrequency(**one) for name, one in frequencies},
         intensities={name: _statistics(one) for name, one in intensities},
         pixel_spacing=fields["pixel_spacing"] and tuple(fields["pixel_spacing"]),
+        labels={name: label_kinds.frequency_from_json(one) for name, one in labels},
     )
 
 

@@ -107,7 +107,10 @@ def rules(
 def _automatic(modality: str, manifests: Sequence[Manifest]) -> Rule:
     if modality == "CT":
         asked = "normalize='auto' for CT"
-        return _foreground(_training(manifests, "foreground", asked))
+        # Where nothing is outlined there is no foreground: all of the image counts.
+        with_masks = [one for one in manifests if one.classes]
+        pixels = "foreground" if with_masks else "all"
+        return _clipped(_training(with_masks or manifests, pixels, asked), pixels)
     return {"MR": _SERIES, "PT": _SUV}.get(modality, _IMAGE)
 
 
@@ -140,15 +143,18 @@ def _training_of_one(
     return statistics
 
 
-def _foreground(statistics: IntensityStatistics) -> Rule:
+def _clipped(statistics: IntensityStatistics, pixels: str) -> Rule:
+    whose, why = "foreground", ""
+    if pixels == "all":
+        whose, why = "split", " (of all pixels, as it has no masks)"
     figures = statistics.to_floats()
     low, high = (
         figures[intensity_statistics.percentile_index(p)] for p in _PERCENTILES
     )
     mean, deviation = statistics.mean, statistics.deviation
     return Rule(
-        sentence=f"clipped to the training foreground's percentiles {low:g} to "
-        f"{high:g}, then z-score with its mean {mean:g} and deviation {deviation:g}",
+        sentence=f"clipped to the training {whose}'s percentiles {low:g} to {high:g}, "
+        f"then z-score with its mean {mean:g} and deviation {deviation:g}{why}",
         constants=(low, high, mean, _inverse(deviation)),
     )
 

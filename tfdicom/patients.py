@@ -9,40 +9,51 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tfdicom import files
-from tfdicom.scan import ScannedImage
+from tfdicom.annotated_frames import AnnotatedFrame
 
 _NOBODY = {"", "anonymous", "anon", "anonymized", "anonymised", "unknown", "none", "0"}
 
 
 def identify(
-    scanned: Sequence[ScannedImage], patient_from: str, *, several_splits: bool
+    frames: Sequence[AnnotatedFrame],
+    patient_from: str,
+    *,
+    several_splits: bool,
+    every: bool = False,
+    known: Mapping[str, str] | None = None,
 ) -> list[str]:
     """The source patient identifier of each image.
 
     Args:
-      scanned: Images with their headers.
+      frames: Frames with their headers and annotations.
       patient_from: ``tag``, ``study``, ``folder:REGEX`` or ``csv:FILE``.
       several_splits: Whether patients are to be kept apart.
+      every: Whether frames without an annotation become examples too.
+      known: Patients by path that are known already, from a table of masks.
 
     Raises:
       ValueError: An annotated image has no patient, or all have one and the same
         though they are to be kept apart.
     """
     identifier = _identifier(patient_from)
-    patients = [identifier(one) for one in scanned]
+    known = known or {}
+    patients = [known.get(one.path) or identifier(one) for one in frames]
     nameless = [
-        one.file.path
-        for one, patient in zip(scanned, patients, strict=True)
-        if patient.strip().lower() in _NOBODY and one.file.contours
+        one.path
+        for one, patient in zip(frames, patients, strict=True)
+        if patient.strip().lower() in _NOBODY and (every or one.annotated)
     ]
     if nameless:
+        images = "images" if every else "annotated images"
         raise ValueError(
-            f"{len(nameless)} annotated images do not say whose they are, "
+            f"{len(nameless)} {images} do not say whose they are, "
             f"{nameless[0]} among them: {_WHERE[patient_from.partition(':')[0]]} is "
             f"blank or says 'Anonymous' or the like. {_ADVICE}"
         )
     annotated = {
-        p for one, p in zip(scanned, patients, strict=True) if one.file.contours
+        patient
+        for one, patient in zip(frames, patients, strict=True)
+        if every or one.annotated
     }
     if len(annotated) == 1 and several_splits:
         raise ValueError(
@@ -65,7 +76,7 @@ _WHERE = {
 }
 
 
-def _identifier(patient_from: str) -> Callable[[ScannedImage], str]:
+def _identifier(patient_from: str) -> Callable[[AnnotatedFrame], str]:
     kind, _, value = patient_from.partition(":")
     if kind == "tag":
         return lambda one: one.header.patient_id
@@ -76,11 +87,11 @@ def _identifier(patient_from: str) -> Callable[[ScannedImage], str]:
     return _from_table(files.path_of(value))
 
 
-def _from_folder(pattern: str) -> Callable[[ScannedImage], str]:
+def _from_folder(pattern: str) -> Callable[[AnnotatedFrame], str]:
     regex = re.compile(pattern)
 
-    def identifier(one: ScannedImage) -> str:
-        match = regex.search(one.file.path)
+    def identifier(one: AnnotatedFrame) -> str:
+        match = regex.search(one.path)
         if not match:
             return ""
         return (match[1] if regex.groups else match[0]) or ""
@@ -88,10 +99,10 @@ def _from_folder(pattern: str) -> Callable[[ScannedImage], str]:
     return identifier
 
 
-def _from_table(path: pathlib.Path) -> Callable[[ScannedImage], str]:
+def _from_table(path: pathlib.Path) -> Callable[[AnnotatedFrame], str]:
     text = files.read_text(path, flag="--patient_from")
     table = _parse_table(text, source=f"--patient_from: {path}")
-    return lambda one: _longest_prefix(table, one.file.path)
+    return lambda one: _longest_prefix(table, one.path)
 
 
 def _parse_table(text: str, *, source: str) -> dict[str, str]:

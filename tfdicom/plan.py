@@ -11,13 +11,13 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 from tfdicom import splits
+from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.classes import SegmentationClass
 from tfdicom.deidentify import Pseudonyms
-from tfdicom.dicom import FrameHeader
-from tfdicom.scan import ScannedImage
-from tfdicom.series import FramePlan, SeriesPlan, plan_series
+from tfdicom.frame_headers import FrameHeader
+from tfdicom.series import ALL, NO, FramePlan, SeriesPlan, plan_series
 from tfdicom.sharding import fill_shards, virtual_bucket
-from tfdicom.sources.candidates import CONTOUR, IMAGE, LeftFile
+from tfdicom.sources.candidates import IMAGE, LeftFile
 
 _AUTO_SHARDS = 8  # so that even a small data set is read from several files
 _FEW_PATIENTS = 20  # fewer make a figure of one split a matter of luck
@@ -34,9 +34,8 @@ class PatientPlan:
 
     @property
     def examples(self) -> int:
-        """Number of images with contours."""
-        frames = (frame for one in self.series for frame in one.frames)
-        return sum(bool(frame.contours) for frame in frames)
+        """Number of frames that become examples."""
+        return sum(frame.example for one in self.series for frame in one.frames)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Plan:
 
 
 def make_plan(
-    scanned: Sequence[ScannedImage],
+    frames: Sequence[AnnotatedFrame],
     source_patients: Sequence[str],
     *,
     classes: Sequence[SegmentationClass],
@@ -88,41 +87,44 @@ def make_plan(
     pseudonyms: Pseudonyms,
     num_shards: int,
     shard_bytes: int,
+    include: str = NO,
 ) -> Plan:
     """Makes the plan.
 
     Args:
-      scanned: Images with contours and headers.
+      frames: Frames with headers and annotations.
       source_patients: The source patient identifier of each.
-      classes: The classes; an image becomes an example if one of them has all of its
+      classes: The classes; a frame becomes an example if one of them has all of its
         structures there.
       rule: How patients are split.
       salt: Public text that patients are ranked with.
       pseudonyms: Makes keys and pseudonyms.
       num_shards: Shards of each split; 0: from ``shard_bytes``.
       shard_bytes: Size aimed at for a shard.
+      include: Which frames without an annotation become examples too: ``no``,
+        ``neighbours`` or ``all``.
 
     Raises:
       ValueError: Nothing is annotated, the split does not fit the patients, or patients
         of two splits share a study.
     """
-    used, left = _with_used_contours(scanned, classes)
+    used, left = _with_whole_classes(frames, classes)
     by_patient = collections.defaultdict(list)
     for one, patient in zip(used, source_patients, strict=True):
         by_patient[patient].append(one)
-    annotated = [
+    wanted = [
         patient
         for patient, images in by_patient.items()
-        if any(one.file.contours for one in images)
+        if include == ALL or any(one.annotated for one in images)
     ]
-    if not annotated:
-        wanted = "; ".join(f"{one.name}={one.expression}" for one in classes)
+    if not wanted:
+        names = "; ".join(f"{one.name}={one.expression}" for one in classes)
         raise ValueError(
-            "no image that can be used has contours of all the structures of a class; "
-            f"the classes are {wanted}"
+            "no image that can be used has annotations of all the structures of a "
+            f"class; the classes are {names}"
         )
-    assigned = splits.assign(rule, annotated, salt=salt)
-    patients, unused = _plan_patients(by_patient, assigned, pseudonyms)
+    assigned = splits.assign(rule, wanted, salt=salt)
+    patients, unused = _plan_patients(by_patient, assigned, pseudonyms, include)
     table = {one.patient: assigned[one.source_patient] for one in patients}
     _check_studies(patients, table)
     shards, buckets = _plan_shards(patients, table, rule.names, num_shards, shard_bytes)
@@ -137,27 +139,38 @@ def make_plan(
     )
 
 
-def _with_used_contours(
-    scanned: Sequence[ScannedImage], classes: Sequence[SegmentationClass]
-) -> tuple[list[ScannedImage], list[LeftFile]]:
-    """The images with only those contours that become part of an example."""
-    structures = {name for one in classes for name in one.structures}
-    used, left = [], []
-    for one in scanned:
-        contours = [c for c in one.file.contours if c.structure in structures]
-        left += [
-            LeftFile(contour.path, CONTOUR, "structure_not_used")
-            for contour in one.file.contours
-            if contour not in contours
-        ]
-        drawn = {contour.structure for contour in contours}
-        if contours and not any(each.annotated(drawn) for each in classes):
-            left.append(LeftFile(one.file.path, IMAGE, "class_incomplete"))
-            left += [LeftFile(c.path, CONTOUR, "class_incomplete") for c in contours]
-            contours = []
-        file = dataclasses.replace(one.file, contours=tuple(contours))
-        used.append(dataclasses.replace(one, file=file))
+def _with_whole_classes(
+    frames: Sequence[AnnotatedFrame], classes: Sequence[SegmentationClass]
+) -> tuple[list[AnnotatedFrame], list[LeftFile]]:
+    """The frames, without annotations where no class has all that it needs."""
+    incomplete = [
+        bool(one.annotated)
+        and not any(each.annotated(one.annotated) for each in classes)
+        for one in frames
+    ]
+    # A frame that one rater left incomplete may be whole by another.
+    whole = {
+        one.name
+        for one, lacks in zip(frames, incomplete, strict=True)
+        if one.annotated and not lacks
+    }
+    used: list[AnnotatedFrame] = []
+    left: list[LeftFile] = []
+    for one, lacks in zip(frames, incomplete, strict=True):
+        if lacks:
+            if one.name not in whole:
+                left.append(LeftFile(one.name, IMAGE, "class_incomplete"))
+            left += _left(one, "class_incomplete")
+            one = dataclasses.replace(one, annotations=(), absent=())
+        used.append(one)
     return used, left
+
+
+def _left(one: AnnotatedFrame, reason: str) -> Iterator[LeftFile]:
+    """Everything that is drawn on a frame."""
+    for annotation in one.annotations:
+        for name in annotation.candidates:
+            yield LeftFile(name, annotation.candidate_kind, reason)
 
 
 def _check_studies(
@@ -185,40 +198,44 @@ def _check_studies(
 
 
 def _plan_patients(
-    by_patient: Mapping[str, list[ScannedImage]],
+    by_patient: Mapping[str, list[AnnotatedFrame]],
     assigned: Mapping[str, str],
     pseudonyms: Pseudonyms,
+    include: str,
 ) -> tuple[list[PatientPlan], list[LeftFile]]:
     patients: list[PatientPlan] = []
     left: list[LeftFile] = []
     for source_patient, images in by_patient.items():
         if source_patient in assigned:
-            patients.append(_plan_patient(source_patient, images, pseudonyms))
-        elif any(one.file.contours for one in images):
-            left += [
-                LeftFile(path, kind, "patient_not_in_split")
-                for one in images
-                for path, kind in _files(one)
-            ]
+            plan = _plan_patient(source_patient, images, pseudonyms, include)
+            patients.append(plan)
+            planned = {
+                frame.name
+                for series in plan.series
+                for frame in series.frames
+                if frame.example
+            }
+        elif any(one.annotated for one in images):
+            for one in images:
+                left.append(LeftFile(one.name, IMAGE, "patient_not_in_split"))
+                left += _left(one, "patient_not_in_split")
             continue
+        else:
+            planned = set()
         left += [
-            LeftFile(one.file.path, IMAGE, "no_annotation")
+            LeftFile(one.name, IMAGE, "no_annotation")
             for one in images
-            if not one.file.contours
+            if one.name not in planned
         ]
     patients.sort(key=lambda patient: patient.patient)
     return patients, left
 
 
-def _files(one: ScannedImage) -> Iterator[tuple[str, str]]:
-    """Path and kind of an image and of its contours."""
-    yield one.file.path, IMAGE
-    for contour in one.file.contours:
-        yield contour.path, CONTOUR
-
-
 def _plan_patient(
-    source_patient: str, images: Sequence[ScannedImage], pseudonyms: Pseudonyms
+    source_patient: str,
+    images: Sequence[AnnotatedFrame],
+    pseudonyms: Pseudonyms,
+    include: str,
 ) -> PatientPlan:
     patient = pseudonyms.of("patient", source_patient)
     by_series = collections.defaultdict(list)
@@ -227,11 +244,13 @@ def _plan_patient(
     series = [
         plan
         for members in by_series.values()
-        for plan in plan_series(members, patient=patient, pseudonyms=pseudonyms)
+        for plan in plan_series(
+            members, patient=patient, pseudonyms=pseudonyms, include=include
+        )
     ]
     series.sort(key=lambda one: (one.study, one.series, one.group))
-    examples = (one.header for one in images if one.file.contours)
-    size = sum(_estimated_bytes(header) for header in examples)
+    headers = (frame.header for one in series for frame in one.frames if frame.example)
+    size = sum(_estimated_bytes(header) for header in headers)
     return PatientPlan(patient, source_patient, tuple(series), size)
 
 

@@ -10,15 +10,25 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfdicom import manifest, normalization
-from tfdicom.augment.augment_options import CROPS
+from tfdicom import manifest, normalization, plan_checks
 from tfdicom.augment.presets import PRESETS, AugmentOptions
 from tfdicom.class_layout import ABSENT, ClassLayout, class_layout
-from tfdicom.input_options import AUTO, DROP, NO_CACHE, InputOptions
+from tfdicom.input_options import (
+    DROP,
+    InputOptions,
+)
 from tfdicom.input_plan import InputPlan, PlannedShard
+from tfdicom.label_layout import (
+    LabelLayout,
+    absent_labels,
+    check_names,
+    label_layout,
+    lacking,
+    pattern_places,
+)
 from tfdicom.label_plan import label_plan
 from tfdicom.manifest import FrameKind, Manifest
-from tfdicom.output_grid import OutputGrid, output_grid
+from tfdicom.output_grid import output_grid
 from tfdicom.patient_leakage import check_leakage
 
 _TRAIN = "train"
@@ -58,7 +68,14 @@ def plan_reading(
         classes=options.class_names,
         class_map=options.other_names,
     )
+    labels = label_layout(
+        [found.labels for found in several], options.asked_labels, names=names
+    )
+    check_names(labels, classes.names)
+    if not classes.names:
+        plan_checks.check_no_masks(options)
     warnings += _absent_classes(classes, names)
+    warnings += absent_labels(labels, names)
     chosen = [
         (number, found.splits[name])
         for number, (found, part) in enumerate(zip(several, parts, strict=True))
@@ -72,11 +89,11 @@ def plan_reading(
     examples = sum(shard.info.examples for shard in shards)
     if not examples:
         raise ValueError(f"split {split!r} has no example")
-    kept = _kept(shards, classes, names, options)
+    kept = _kept(shards, classes, labels, names, options)
     if not kept:
         raise ValueError(
-            f"split {split!r} has no example to read: of {examples}, none is annotated "
-            f"for all of {', '.join(classes.names)}"
+            f"split {split!r} has no example to read: of {examples}, each is "
+            f"{lacking(classes.names, labels)}"
         )
     is_train = parts[0] == [_TRAIN]
     training = is_train if options.training is None else options.training
@@ -92,6 +109,7 @@ def plan_reading(
         fits=_fits(shards, options),
         classes=classes,
         labels=label_plan(several, parts[0], classes, options, names=names),
+        label_layout=labels,
         shape=shape,
         dtypes=tuple(sorted({frame.dtype for frame in frames})),
         uniform=len({(frame.shape, frame.dtype) for frame in frames}) == 1,
@@ -101,10 +119,10 @@ def plan_reading(
         augmentation=options.augmentation if training else _still(options),
         warnings=tuple(filter(None, warnings)),
     )
-    _check_service(plan, input_context)
-    _check_order(plan)
-    _check_crops(plan, grid)
-    _check_batches(plan, split)
+    plan_checks.check_service(plan, input_context)
+    plan_checks.check_order(plan)
+    plan_checks.check_crops(plan, grid)
+    plan_checks.check_batches(plan, split)
     return plan
 
 
@@ -146,96 +164,37 @@ def _absent_classes(classes: ClassLayout, names: Sequence[str]) -> list[str]:
 def _kept(
     shards: Sequence[PlannedShard],
     classes: ClassLayout,
+    labels: LabelLayout,
     names: Sequence[str],
     options: InputOptions,
 ) -> int:
     """Examples that ``unannotated`` does not leave out."""
     if options.unannotated != DROP:
         return sum(shard.info.examples for shard in shards)
-    for name, places in zip(names, classes.indices, strict=True):
-        if ABSENT in places:
-            raise ValueError(
-                f"{name} has no class {classes.names[places.index(ABSENT)]!r}: with "
-                "unannotated='drop' none of its examples would be read; choose "
-                "unannotated='weight' or 'ignore', or other classes"
-            )
+    _check_all_have("class", names, classes.names, classes.indices)
+    _check_all_have("label", names, labels.names, labels.places)
     return sum(
-        manifest.count_annotated(shard.info, classes.indices[shard.data_set])
+        manifest.count_annotated(
+            shard.info, pattern_places(classes, labels, shard.data_set)
+        )
         for shard in shards
     )
 
 
-def _check_service(plan: InputPlan, input_context: Any) -> None:
-    """Whether workers elsewhere can do the reading."""
-    options = plan.options
-    if options.service is None:
-        return
-    asked = f"data_service={options.data_service!r}"
-    if input_context and input_context.num_input_pipelines > 1:
-        raise ValueError(
-            f"{asked}: its workers share the work, so input_context, with which "
-            f"{input_context.num_input_pipelines} pipelines share it, is to be left out"
-        )
-    if options.cache not in (AUTO, NO_CACHE):
-        raise ValueError(
-            f"{asked}: its workers read anew each epoch, so that cache="
-            f"{options.cache!r} is of no use; choose {AUTO} or {NO_CACHE}"
-        )
-    if plan.compression:
-        raise ValueError(
-            f"{asked}: the records of a compressed data set cannot be gone to one by "
-            "one; convert with --compression=none, or copy it with cache='FOLDER' "
-            "and without data_service"
-        )
-
-
-def _check_order(plan: InputPlan) -> None:
-    """Whether the records can be had in the order that is wanted."""
-    if plan.compression and plan.training and not plan.caches and not plan.copies_to:
-        raise ValueError(
-            f"cache={plan.options.cache!r}: the records of a compressed data set can "
-            "be shuffled only in memory or from a copy. Choose cache='memory', a "
-            "larger cache_memory_mb, or cache='FOLDER' for a copy that is not "
-            "compressed; or convert with --compression=none"
-        )
-
-
-def _check_crops(plan: InputPlan, grid: OutputGrid) -> None:
-    """Whether a window that is to be moved about fits into any source."""
-    named = plan.augmentation.crop_weights or {}
-    for name in named:
-        if name not in plan.class_names:
+def _check_all_have(
+    kind: str,
+    data_sets: Sequence[str],
+    names: Sequence[str],
+    places: Sequence[Sequence[int]],
+) -> None:
+    for data_set, own in zip(data_sets, places, strict=True):
+        if ABSENT in own:
+            others = {"class": "classes", "label": "labels"}[kind]
             raise ValueError(
-                f"foreground_crop_classes: {name!r} is not among the classes that are "
-                f"read, {', '.join(plan.class_names)}"
+                f"{data_set} has no {kind} {names[list(own).index(ABSENT)]!r}: with "
+                "unannotated='drop' none of its examples would be read; choose "
+                f"unannotated='weight' or 'ignore', or other {others}"
             )
-    asked = [name for name in CROPS if plan.augmentation.may(name)]
-    if not asked:
-        return
-    steps = zip(plan.size, grid.shortest_step, strict=True)
-    window = [length * step for length, step in steps]
-    pairs = list(zip(window, plan.shape, strict=False))
-    rows, columns, _ = plan.shape
-    if any(length > most for length, most in pairs):
-        shown = " x ".join(f"{length:.0f}" for length in window)
-        raise ValueError(
-            f"{asked[0]}: a window of {shown} pixels of the source is larger than the "
-            f"images, of at most {rows} x {columns}; choose a smaller image_size, or "
-            f"leave {asked[0]} out"
-        )
-    if all(length == most for length, most in pairs):
-        raise ValueError(
-            f"{asked[0]}: a window as large as the images, {rows} x {columns}, cannot "
-            f"be moved; choose a smaller image_size, or leave {asked[0]} out"
-        )
-
-
-def _check_batches(plan: InputPlan, split: str) -> None:
-    if plan.batches == 0:
-        raise ValueError(
-            f"drop_remainder=True: split {split!r} has {plan.examples} examples, fewer "
-            f"than the batch_size {plan.options.batch_size}: no batch would come"
-        )
 
 
 def _rules(

@@ -1,4 +1,4 @@
-"""Finds, pairs, identifies and plans: all that comes before the first example."""
+"""Surveys, identifies and plans: all that comes before the first example."""
 
 from __future__ import annotations
 
@@ -6,23 +6,35 @@ import contextlib
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from tfdicom import contour_origin, dicom, files, processes, splits
+from tfdicom import contour_origin, dicom, files, splits
+from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.contour_origin import ContourSample
-from tfdicom.convert_options import ConvertOptions
+from tfdicom.convert_options import DEFAULT_SPLIT, ConvertOptions
 from tfdicom.deidentify import Pseudonyms, key_path, load_pseudonyms
-from tfdicom.examples import AnnotationRules
+from tfdicom.dicom import PixelRules
+from tfdicom.drawing import AnnotationRules
+from tfdicom.label_kinds import LabelInfo
+from tfdicom.label_table import (
+    FrameIdentity,
+    LabelMatches,
+    LabelTable,
+    match_frames,
+    read_label_table,
+)
 from tfdicom.ledger import Ledger
 from tfdicom.patients import identify
 from tfdicom.plan import Plan, make_plan
-from tfdicom.progress import Progress
 from tfdicom.reasons import InputSkipped
-from tfdicom.scan import ScannedImage, scan_headers
+from tfdicom.series import ALL
 from tfdicom.sources import contours
-from tfdicom.sources.candidates import SourceListing
+from tfdicom.sources.annotation_objects import DrawingRules
+from tfdicom.sources.candidates import TEXT, PathListing
+from tfdicom.survey import Survey, survey
 
 _TEXT_EDGE_RULE = "half_covered"  # what edge_rule=auto means for contour text files
+_OBJECT_EDGE_RULE = "center"  # and for objects whose reader says nothing else
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,15 +43,16 @@ class Preparation:
 
     folder: pathlib.Path
     options: ConvertOptions
-    listing: SourceListing
+    survey: Survey
     plan: Plan
     rules: AnnotationRules
     ledger: Ledger
     pseudonyms: Pseudonyms
+    labels: tuple[LabelInfo, ...] = ()
 
 
 def prepare(options: ConvertOptions) -> Preparation:
-    """Finds, pairs, identifies and plans; reads headers only.
+    """Surveys, identifies and plans; reads headers only.
 
     Raises:
       ValueError: The input does not allow a data set to be made.
@@ -51,71 +64,134 @@ def prepare(options: ConvertOptions) -> Preparation:
         raise ValueError(f"input_dir={options.input_dir}: there is no such folder")
     rule = _split_rule(options)
     pseudonyms = _pseudonyms(options)
-    structures = contours.parse_structures(options.structures)
-    listing = contours.find(folder, layouts=options.layouts, structures=structures)
     ledger = Ledger(pseudonyms)
-    ledger.leave(listing.left)
-    _check_structures(listing, options, ledger)
-
-    scanned = _scan(folder, listing, options, ledger)
-    plan = _plan(scanned, rule, options, ledger, pseudonyms)
+    table = read_label_table(options.labels) if options.labels else None
+    found = survey(folder, options, ledger)
+    plan = _plan(found, rule, options, ledger, pseudonyms, table)
     ledger.leave(plan.left)
     for warning in plan.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
-    origin, shift = _origin(folder, listing, plan, options)
-    rules = AnnotationRules(
-        classes=options.parsed_classes,
-        edge_rule=_TEXT_EDGE_RULE if options.edge_rule == "auto" else options.edge_rule,
-        tolerance=0.02 if listing.decimals <= 2 else 0.001,
-        origin=origin,
-        shift=shift,
+    rules = _rules(folder, found, plan, options)
+    labels = table.columns if table else ()
+    return Preparation(folder, options, found, plan, rules, ledger, pseudonyms, labels)
+
+
+def _rules(
+    folder: pathlib.Path, found: Survey, plan: Plan, options: ConvertOptions
+) -> AnnotationRules:
+    origin, shift = "", (0.0, 0.0)
+    if TEXT in found.kinds:
+        origin, shift = _origin(folder, found.listing, plan, options)
+    chosen = options.edge_rule != "auto"
+    objects = DrawingRules(
+        edge_rule=options.edge_rule if chosen else _OBJECT_EDGE_RULE,
+        hole_rule=options.hole_rule,
         covered_fraction=options.covered_fraction,
+        fractional_threshold=options.fractional_threshold,
     )
-    return Preparation(folder, options, listing, plan, rules, ledger, pseudonyms)
-
-
-def _scan(
-    folder: pathlib.Path,
-    listing: SourceListing,
-    options: ConvertOptions,
-    ledger: Ledger,
-) -> list[ScannedImage]:
-    """The images that can be used, with their headers."""
-    workers = options.num_workers or processes.default_workers()
-    with Progress("headers", len(listing.images), "images") as progress:
-        scanned, left = scan_headers(
-            folder, listing, workers=workers, progress=progress
-        )
-    ledger.leave(left)
-    with ledger.told_with_errors():
-        if not scanned:
-            count = len(listing.images)
-            raise ValueError(f"none of the {count} images found can be used")
-        if not any(one.file.contours for one in scanned):
-            count = sum(bool(image.contours) for image in listing.images)
-            raise ValueError(f"none of the {count} images with contours can be used")
-    return scanned
+    text = dataclasses.replace(
+        objects,
+        edge_rule=options.edge_rule if chosen else _TEXT_EDGE_RULE,
+        tolerance=0.02 if found.listing.decimals <= 2 else 0.001,
+        shift=shift,
+    )
+    pixels = PixelRules(max_frame_pixels=options.max_frame_pixels, color=options.color)
+    return AnnotationRules(found.classes, text, objects, origin, chosen, pixels)
 
 
 def _plan(
-    scanned: list[ScannedImage],
+    found: Survey,
     rule: splits.SplitRule,
     options: ConvertOptions,
     ledger: Ledger,
     pseudonyms: Pseudonyms,
+    table: LabelTable | None,
 ) -> Plan:
-    several = len(rule.names) > 1
+    include = ALL if options.without_masks else options.include_unannotated
     with ledger.told_with_errors():
-        return make_plan(
-            scanned,
-            identify(scanned, options.patient_from, several_splits=several),
-            classes=options.parsed_classes,
+        patients = identify(
+            found.frames,
+            options.patient_from,
+            several_splits=len(rule.names) > 1,
+            every=include == ALL,
+            known=found.pairs.patients,
+        )
+        if found.pairs.splits:
+            rule = _split_of_table(found, patients, options)
+        frames = _labelled(found.frames, patients, table)
+        plan = make_plan(
+            frames,
+            patients,
+            classes=found.classes,
             rule=rule,
             salt=options.split_salt,
             pseudonyms=pseudonyms,
             num_shards=options.num_shards,
             shard_bytes=options.shard_size_mb * 1_000_000,
+            include=include,
         )
+        if table:
+            print(_label_matches(plan, table), file=sys.stderr)
+        return plan
+
+
+def _split_of_table(
+    found: Survey, patients: Sequence[str], options: ConvertOptions
+) -> splits.SplitRule:
+    """The split that the table of masks gives."""
+    if options.folds or options.split != DEFAULT_SPLIT:
+        raise ValueError(
+            "mask_table has a column split, and split or folds is given too: one of "
+            "them decides"
+        )
+    by_patient: dict[str, str] = {}
+    for frame, patient in zip(found.frames, patients, strict=True):
+        split = found.pairs.splits.get(frame.path)
+        if split and by_patient.setdefault(patient, split) != split:
+            raise ValueError(
+                f"mask_table: patient {patient!r} is in split {split!r} and in "
+                f"{by_patient[patient]!r}"
+            )
+    names = tuple(dict.fromkeys(found.pairs.splits.values()))
+    return splits.SplitRule(names, {}, by_patient)
+
+
+def _labelled(
+    frames: Sequence[AnnotatedFrame],
+    patients: Sequence[str],
+    table: LabelTable | None,
+) -> Sequence[AnnotatedFrame]:
+    """The frames with their labels."""
+    if table is None:
+        return frames
+    found = []
+    for frame, patient in zip(frames, patients, strict=True):
+        header = frame.header
+        names, values = table.for_frame(
+            patient=patient,
+            study=header.study,
+            series=header.series,
+            instance=header.instance,
+        )
+        labels = tuple(zip(names, values, strict=True))
+        found.append(dataclasses.replace(frame, labels=labels))
+    return found
+
+
+def _label_matches(plan: Plan, table: LabelTable) -> LabelMatches:
+    return match_frames(
+        table,
+        (
+            FrameIdentity(
+                patient.source_patient,
+                frame.header.study,
+                frame.header.series,
+                frame.header.instance,
+            )
+            for _, patient, frame in plan.frames
+            if frame.example
+        ),
+    )
 
 
 def _split_rule(options: ConvertOptions) -> splits.SplitRule:
@@ -146,28 +222,8 @@ def _pseudonyms(options: ConvertOptions) -> Pseudonyms:
     return pseudonyms
 
 
-def _structures(options: ConvertOptions) -> list[str]:
-    every = (name for one in options.parsed_classes for name in one.structures)
-    return list(dict.fromkeys(every))
-
-
-def _check_structures(
-    listing: SourceListing, options: ConvertOptions, ledger: Ledger
-) -> None:
-    found = {c.structure for image in listing.images for c in image.contours}
-    if not found:
-        problem = "no contour could be paired with an image"
-        raise ValueError("\n".join([problem, *ledger.problem_lines()]))
-    missing = [name for name in _structures(options) if name not in found]
-    if missing:
-        raise ValueError(
-            f"classes={options.classes!r} wants the structure {missing[0]!r}; the "
-            f"contours outline {', '.join(sorted(found))}"
-        )
-
-
 def _origin(
-    folder: pathlib.Path, listing: SourceListing, plan: Plan, options: ConvertOptions
+    folder: pathlib.Path, listing: PathListing, plan: Plan, options: ConvertOptions
 ) -> tuple[str, tuple[float, float]]:
     """Name and shift of the contours' origin."""
     text = options.contour_origin or listing.default_origin or ""
@@ -184,10 +240,12 @@ def _origin(
 
 def _contour_samples(folder: pathlib.Path, plan: Plan) -> Iterator[ContourSample]:
     for _, patient, frame in plan.frames:
-        for contour in frame.contours:
+        for contour in frame.annotations:
+            if contour.kind != TEXT:
+                continue
             with contextlib.suppress(InputSkipped):  # listed when it is converted
                 vertices = contours.read_contour(folder / contour.path)
-                pixels = dicom.read_frame(folder / frame.path).pixels
+                pixels = dicom.read_frame(folder / frame.path, frame.header).pixels
                 if pixels.ndim == 2:
                     yield ContourSample(
                         patient.patient, pixels, vertices, contour.structure

@@ -1,4 +1,4 @@
-"""Reads the headers of a listing's images, in parallel, and takes out the unusable."""
+"""Reads the headers of files, in parallel: images, annotation objects, and the rest."""
 
 from __future__ import annotations
 
@@ -8,91 +8,246 @@ import functools
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from tfdicom import dicom, processes
-from tfdicom.dicom import FrameHeader
-from tfdicom.reasons import InputSkipped
+from tfdicom import dicom_file, header_cache, processes
+from tfdicom.frame_headers import FrameHeader, frame_headers
+from tfdicom.reasons import REASONS, InputSkipped
+from tfdicom.sources import masks, rtstruct, seg
+from tfdicom.sources.annotation_objects import AnnotationObject
 from tfdicom.sources.candidates import (
-    CONTOUR,
     IMAGE,
-    ImageFile,
+    MASK,
+    OBJECT,
+    OTHER,
+    RTSTRUCT,
+    SEG,
     LeftFile,
-    SourceListing,
 )
+from tfdicom.sources.mask_listing import is_mask_format
 
 _FILES_PER_TASK = 64
+#: What a path alone says of a file.
+AN_IMAGE, A_MASK, ANYTHING = "image", "mask", "anything"
 
 
 @dataclasses.dataclass(frozen=True)
-class ScannedImage:
-    """An image with its contours and its header."""
+class FileToScan:
+    """A file, relative to the input folder.
 
-    file: ImageFile
+    ``role`` is ``AN_IMAGE``, ``A_MASK`` or ``ANYTHING``; ``class_name`` is what all
+    values of a mask are together, where something says.
+    """
+
+    path: str
+    role: str = ANYTHING
+    class_name: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ScanRules:
+    """What is asked of the files.
+
+    Attributes:
+      kinds: Kinds of DICOM objects that are wanted; the others are not read.
+      mask_values: Value and name of the values of mask images that have one; None
+        takes them as they come.
+    """
+
+    kinds: tuple[str, ...] = (RTSTRUCT, SEG)
+    mask_values: tuple[tuple[int, str], ...] | None = None
+
+
+#: Kind of an object, and what reads its header, by its SOP Class UID.
+_READERS = {
+    # RT Structure Set, Segmentation and Label Map Segmentation Storage.
+    "1.2.840.10008.5.1.4.1.1.481.3": (RTSTRUCT, rtstruct.read_object),
+    "1.2.840.10008.5.1.4.1.1.66.4": (SEG, seg.read_object),
+    "1.2.840.10008.5.1.4.1.1.66.7": (SEG, seg.read_object),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ScannedFrame:
+    """A frame of an image: its file, relative, and its header."""
+
+    path: str
     header: FrameHeader
 
+    @property
+    def name(self) -> str:
+        """The file, and the frame's number where it has several."""
+        return frame_name(self.path, self.header)
 
-def scan_headers(
+
+def frame_name(path: str, header: FrameHeader) -> str:
+    """Name of a frame in the ledger: ``scan.dcm``, or ``scan.dcm#7`` of several."""
+    return path if header.frame_count == 1 else f"{path}#{header.frame_number}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """What the headers tell: frames of images, annotation objects, and what is left."""
+
+    frames: tuple[ScannedFrame, ...]
+    objects: tuple[AnnotationObject, ...]
+    left: tuple[LeftFile, ...]
+
+
+#: Headers of frames, the header of an object, or why the file is neither.
+_Found = tuple[FrameHeader, ...] | AnnotationObject | LeftFile
+
+
+def scan_files(
     folder: pathlib.Path,
-    listing: SourceListing,
+    files: Sequence[FileToScan],
     *,
     workers: int,
+    rules: ScanRules = ScanRules(),
+    cache: pathlib.Path | None = None,
     progress: Callable[[int], None],
-) -> tuple[list[ScannedImage], list[LeftFile]]:
+) -> Scan:
     """Reads every header.
 
-    Returns:
-      The images that can be used, in the listing's order, and the files that cannot,
-      contours of such images among them.
+    Args:
+      folder: The input folder.
+      files: What to read.
+      workers: Processes.
+      rules: What is asked of them.
+      cache: File with headers that were read before; None for none.
+      progress: Told how many files are done.
     """
-    images = listing.images
-    tasks = [
-        images[at : at + _FILES_PER_TASK]
-        for at in range(0, len(images), _FILES_PER_TASK)
-    ]
-    read = functools.partial(_read_headers, folder)
-    results = processes.map_in_processes(
-        read, tasks, workers=workers, progress=progress
-    )
-    scanned: list[ScannedImage] = []
+    results = _with_cache(folder, files, rules, workers, cache, progress)
+    frames: list[ScannedFrame] = []
+    objects: list[AnnotationObject] = []
     left: list[LeftFile] = []
-    for image, result in zip(
-        images, (r for part in results for r in part), strict=True
-    ):
-        if isinstance(result, FrameHeader):
-            scanned.append(ScannedImage(image, result))
+    for file, found in zip(files, results, strict=True):
+        if isinstance(found, LeftFile):
+            left.append(found)
+        elif isinstance(found, AnnotationObject):
+            objects.append(found)
         else:
-            left += left_image(image, *result)
-    return _without_duplicates(scanned, left), left
+            frames += [ScannedFrame(file.path, header) for header in found]
+    return Scan(
+        tuple(_without_duplicates(frames, left)),
+        tuple(_without_duplicate_objects(objects, left)),
+        tuple(left),
+    )
 
 
-def _read_headers(
-    folder: pathlib.Path, images: Sequence[ImageFile]
-) -> list[FrameHeader | tuple[str, str]]:
-    results: list[FrameHeader | tuple[str, str]] = []
-    for image in images:
-        try:
-            header = dicom.read_header(folder / image.path)
-            results.append(("burned_in", "") if header.burned_in else header)
-        except InputSkipped as skipped:
-            results.append((skipped.code, skipped.detail))
+def _with_cache(
+    folder: pathlib.Path,
+    files: Sequence[FileToScan],
+    rules: ScanRules,
+    workers: int,
+    cache: pathlib.Path | None,
+    progress: Callable[[int], None],
+) -> list[_Found]:
+    """What each file is; those that have not changed since are not opened."""
+    before = header_cache.load(cache)
+    stamps = {}
+    if cache is not None:
+        for file in files:
+            key = (file.role, file.class_name, rules.mask_values)
+            stamps[file.path] = header_cache.stamp(folder / file.path, key)
+    known = {
+        path: before[path][1]
+        for path, one in stamps.items()
+        if one is not None and path in before and before[path][0] == one
+    }
+    new = [file for file in files if file.path not in known]
+    tasks = [
+        new[at : at + _FILES_PER_TASK] for at in range(0, len(new), _FILES_PER_TASK)
+    ]
+    read = functools.partial(_read_all, folder, rules)
+    parts = processes.map_in_processes(
+        read, tasks, workers=workers, progress=lambda done: progress(done + len(known))
+    )
+    found = (one for part in parts for one in part)
+    known |= dict(zip((file.path for file in new), found, strict=True))
+    if new or len(before) > len(known):
+        kept = {
+            path: (one, known[path])
+            for path, one in stamps.items()
+            if one is not None and _is_lasting(known[path])
+        }
+        header_cache.save(cache, kept)
+    return [known[file.path] for file in files]
+
+
+def _is_lasting(found: _Found) -> bool:
+    """Whether the file alone decides: not what is installed, or who may read it."""
+    return not isinstance(found, LeftFile) or found.reason == "stray_file"
+
+
+def _read_all(
+    folder: pathlib.Path, rules: ScanRules, files: Sequence[FileToScan]
+) -> list[_Found]:
+    results = []
+    for file in files:
+        results.append(_read(folder, file, rules))
         processes.count_done()
     return results
 
 
-def left_image(image: ImageFile, reason: str, detail: str) -> Iterator[LeftFile]:
-    """An image that is not used, and the contours that go with it."""
-    yield LeftFile(image.path, IMAGE, reason, detail)
-    for contour in image.contours:
-        where = f"{image.path}: {detail}" if detail else image.path
-        yield LeftFile(contour.path, CONTOUR, "image_unusable", where)
+def _read(folder: pathlib.Path, file: FileToScan, rules: ScanRules) -> _Found:
+    path = folder / file.path
+    kind = MASK if file.role == A_MASK else IMAGE
+    try:
+        if file.role == A_MASK and is_mask_format(file.path):
+            return _read_mask(path, file, rules)
+        header = dicom_file.open_header(path)
+        if header.sop_class in _READERS:
+            kind = OBJECT
+            wanted, read_object = _READERS[header.sop_class]
+            if wanted not in rules.kinds:
+                return LeftFile(file.path, OBJECT, "object_not_asked_for")
+            return read_object(path, file.path)
+        if file.role == A_MASK:
+            return _read_mask(path, file, rules)
+        headers = frame_headers(header)
+    except InputSkipped as skipped:
+        if file.role == ANYTHING and kind == IMAGE and _is_stray(file.path, skipped):
+            return LeftFile(file.path, OTHER, "stray_file", skipped.detail)
+        return LeftFile(file.path, kind, skipped.code, skipped.detail)
+    if headers[0].burned_in:
+        return LeftFile(file.path, IMAGE, "burned_in")
+    return headers
+
+
+def _read_mask(
+    path: pathlib.Path, file: FileToScan, rules: ScanRules
+) -> AnnotationObject:
+    values = None if rules.mask_values is None else dict(rules.mask_values)
+    return masks.read_object(path, file.path, values=values, class_name=file.class_name)
+
+
+def _is_stray(path: str, skipped: InputSkipped) -> bool:
+    """Whether a file claims to be an image neither by its name nor inside."""
+    if not REASONS[skipped.code].fault:
+        return True
+    return skipped.code == "not_dicom" and not path.lower().endswith((".dcm", ".ima"))
 
 
 def _without_duplicates(
-    scanned: Iterable[ScannedImage], left: list[LeftFile]
-) -> list[ScannedImage]:
+    frames: Sequence[ScannedFrame], left: list[LeftFile]
+) -> Iterator[ScannedFrame]:
     """Takes out all files that share a SOP Instance UID: which is right, none says."""
-    scanned = list(scanned)
-    count = collections.Counter(one.header.instance for one in scanned)
-    for one in scanned:
-        if count[one.header.instance] > 1:
-            left += left_image(one.file, "duplicate_instance", "")
-    return [one for one in scanned if count[one.header.instance] == 1]
+    paths: dict[str, set[str]] = collections.defaultdict(set)
+    for one in frames:
+        paths[one.header.instance].add(one.path)
+    for one in frames:
+        if len(paths[one.header.instance]) == 1:
+            yield one
+        elif one.header.frame_number == 1:
+            left.append(LeftFile(one.path, IMAGE, "duplicate_instance"))
+
+
+def _without_duplicate_objects(
+    objects: Iterable[AnnotationObject], left: list[LeftFile]
+) -> Iterator[AnnotationObject]:
+    objects = list(objects)
+    count = collections.Counter(one.instance for one in objects)
+    for one in objects:
+        if not one.instance or count[one.instance] == 1:
+            yield one
+        else:
+            left.append(LeftFile(one.path, OBJECT, "duplicate_instance"))

@@ -7,33 +7,61 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from tfdicom import spatial
+from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.deidentify import Pseudonyms
-from tfdicom.dicom import FrameHeader
-from tfdicom.scan import ScannedImage
-from tfdicom.sources.candidates import ContourFile
-from tfdicom.spatial import ImagePlane
+from tfdicom.frame_headers import FrameHeader
+from tfdicom.sources.candidates import Annotation
+
+NO, NEIGHBOURS, ALL = "no", "neighbours", "all"
 
 
 @dataclasses.dataclass(frozen=True)
 class FramePlan:
-    """One image: an example if it has contours, else part of its series only.
+    """One frame: an example, or part of its series only.
 
-    ``slice_index`` and ``slice_count`` are None where the frame says no plane.
-    ``shape`` is rows, columns, samples, as the header says.
+    Attributes:
+      path: File, relative to the input folder.
+      name: Of the frame, as in the ledger.
+      header: Its header.
+      key: Key of the example.
+      instance: Pseudonym of the SOP Instance.
+      rater: Pseudonym of who drew it; None where raters are not kept apart.
+      example: Whether it becomes an example.
+      annotations: What is drawn on it, by terms of the classes.
+      absent: Terms that were looked for and are not there.
+      slice_index: Place along the normal; None where the frame says no plane.
+      slice_count: Number of such places.
+      phase_index: Place in time at this slice.
+      phase_count: Number of such places.
+      findings: What is odd, by candidate.
+      labels: Names and values from the table of labels.
     """
 
     path: str
+    name: str
+    header: FrameHeader
     key: str
     instance: str
-    contours: tuple[ContourFile, ...]
-    plane: ImagePlane | None
+    rater: str | None
+    example: bool
+    annotations: tuple[Annotation, ...]
+    absent: tuple[str, ...]
     slice_index: int | None
     slice_count: int | None
     phase_index: int
     phase_count: int
-    findings: tuple[str, ...]
-    shape: tuple[int, int, int]
-    modality: str
+    findings: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def annotated(self) -> frozenset[str]:
+        """Terms that are annotated here, drawn or absent."""
+        return frozenset(one.structure for one in self.annotations).union(self.absent)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Rows, columns, samples, as the header says."""
+        return self.header.rows, self.header.columns, self.header.samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,16 +77,23 @@ class SeriesPlan:
 
 
 def plan_series(
-    images: Sequence[ScannedImage], *, patient: str, pseudonyms: Pseudonyms
+    frames: Sequence[AnnotatedFrame],
+    *,
+    patient: str,
+    pseudonyms: Pseudonyms,
+    include: str = NO,
 ) -> Iterator[SeriesPlan]:
-    """Plans one series: each part of it in which some image has contours.
+    """Plans one series: each part of it in which some frame becomes an example.
 
     Args:
-      images: All images of the series.
+      frames: All frames of the series; one for each rater.
       patient: Pseudonym of the patient.
       pseudonyms: Makes keys and pseudonyms.
+      include: Which frames without an annotation become examples too: ``no``,
+        ``neighbours`` (next to an annotated one in space, in the same phase) or
+        ``all``.
     """
-    header = images[0].header
+    header = frames[0].header
     # Without a UID of its own, a study or series is known by what it belongs to.
     study = [header.study] if header.study else ["", patient]
     series = [header.series] if header.series else ["", patient, header.study]
@@ -67,23 +102,42 @@ def plan_series(
         pseudonyms.of("study", *study),
         pseudonyms.of("series", *series),
     )
-    for number, group in enumerate(_groups(images)):
-        if any(one.file.contours for one in group):
-            spacing, ordered = _in_order(group)
-            frames = tuple(_frame(*place, pseudonyms) for place in ordered)
-            yield SeriesPlan(*names, number, spacing, frames)
+    for number, group in enumerate(_groups(frames)):
+        spacing, ordered = _in_order(group)
+        chosen = _examples(ordered, include)
+        if chosen:
+            planned = tuple(
+                _frame(one, place, place in chosen and is_example, pseudonyms)
+                for raters, place in ordered
+                for one, is_example in zip(raters, _own(raters), strict=True)
+            )
+            yield SeriesPlan(*names, number, spacing, planned)
 
 
-def _groups(images: Sequence[ScannedImage]) -> list[list[ScannedImage]]:
+#: The entries of one frame: one, or one for each rater.
+_Raters = tuple[AnnotatedFrame, ...]
+
+
+def _own(raters: _Raters) -> list[bool]:
+    """Which entries become examples where the frame does: one, if nobody drew."""
+    if any(one.annotated for one in raters):
+        return [bool(one.annotated) for one in raters]
+    return [place == 0 for place in range(len(raters))]
+
+
+def _groups(frames: Sequence[AnnotatedFrame]) -> list[list[_Raters]]:
     """Parts of a series that share size, orientation and spacing, in a fixed order."""
-    groups: list[list[ScannedImage]] = []
-    for one in sorted(images, key=lambda one: one.header.instance):
+    by_frame = collections.defaultdict(list)
+    for one in frames:
+        by_frame[one.header.instance, one.header.frame_number].append(one)
+    groups: list[list[_Raters]] = []
+    for _, raters in sorted(by_frame.items()):
         for group in groups:
-            if _belong_together(group[0].header, one.header):
-                group.append(one)
+            if _belong_together(group[0][0].header, raters[0].header):
+                group.append(tuple(raters))
                 break
         else:
-            groups.append([one])
+            groups.append([tuple(raters)])
     return groups
 
 
@@ -104,17 +158,18 @@ class _Place:
 
 
 def _in_order(
-    group: Sequence[ScannedImage],
-) -> tuple[float | None, list[tuple[ScannedImage, _Place]]]:
-    """Slice spacing of a group, and its images with their places, in order."""
-    planes = [one.header.plane for one in group if one.header.plane]
+    group: Sequence[_Raters],
+) -> tuple[float | None, list[tuple[_Raters, _Place]]]:
+    """Slice spacing of a group, and its frames with their places, in order."""
+    planes = [one[0].header.plane for one in group if one[0].header.plane]
     if not planes:
         here = sorted(group, key=_temporal_key)
         return None, [
             (one, _Place(None, None, phase, len(here)))
             for phase, one in enumerate(here)
         ]
-    distances = [float(planes[0].normal @ plane.position) for plane in planes]
+    normal = planes[0].normal
+    distances = [float(normal @ plane.position) for plane in planes]
     by_slice = collections.defaultdict(list)
     for index, one in zip(spatial.slice_indices(distances), group, strict=True):
         by_slice[index].append(one)
@@ -126,20 +181,52 @@ def _in_order(
     return spatial.slice_spacing(distances), ordered
 
 
-def _temporal_key(one: ScannedImage) -> tuple:
-    return (*one.header.temporal_order, one.header.instance)
+def _temporal_key(raters: _Raters) -> tuple:
+    header = raters[0].header
+    return (*header.temporal_order, header.instance, header.frame_number)
 
 
-def _frame(one: ScannedImage, place: _Place, pseudonyms: Pseudonyms) -> FramePlan:
+def _examples(ordered: Sequence[tuple[_Raters, _Place]], include: str) -> set[_Place]:
+    """Places of the frames that become examples."""
+    annotated = {
+        place for raters, place in ordered if any(one.annotated for one in raters)
+    }
+    if include == NO:
+        return annotated
+    if include == ALL:
+        return {place for _, place in ordered}
+    near = {
+        (place.slice_index + step, place.phase_index)
+        for place in annotated
+        if place.slice_index is not None
+        for step in (-1, 1)
+    }
+    return annotated.union(
+        place for _, place in ordered if (place.slice_index, place.phase_index) in near
+    )
+
+
+def _frame(
+    one: AnnotatedFrame, place: _Place, example: bool, pseudonyms: Pseudonyms
+) -> FramePlan:
     header = one.header
+    rater = pseudonyms.of("rater", one.rater) if one.rater else ""
+    number = str(header.frame_number)
+    odd = tuple((one.name, code) for code in header.findings)
     return FramePlan(
-        path=one.file.path,
-        key=pseudonyms.of("example", header.instance, "1", ""),  # frame 1, no rater
+        path=one.path,
+        name=one.name,
+        header=header,
+        key=pseudonyms.of("example", header.instance, number, rater),
         instance=pseudonyms.of("instance", header.instance),
-        contours=one.file.contours,
-        plane=header.plane,
-        findings=header.findings,
-        shape=(header.rows, header.columns, header.samples),
-        modality=header.modality,
-        **dataclasses.asdict(place),
+        rater=rater or None,
+        example=example,
+        annotations=one.annotations,
+        absent=one.absent,
+        findings=odd + one.findings,
+        labels=one.labels,
+        slice_index=place.slice_index,
+        slice_count=place.slice_count,
+        phase_index=place.phase_index,
+        phase_count=place.phase_count,
     )

@@ -8,22 +8,25 @@ import hashlib
 import pathlib
 from collections.abc import Iterator, Mapping
 
-from tfdicom import dataset_index, example_schema, files, processes
+from tfdicom import dataset_index, example_schema, files, label_kinds, processes
 from tfdicom.dataset_index import IndexEntry
+from tfdicom.drawing import AnnotationRules
 from tfdicom.example_schema import FrameExample
-from tfdicom.examples import AnnotationRules, FrameOutcome, series_outcomes
-from tfdicom.intensity_statistics import ValueCounts
+from tfdicom.examples import FrameOutcome, series_outcomes
+from tfdicom.intensity_statistics import PixelCounts, Tally
+from tfdicom.label_kinds import LabelCounts
 from tfdicom.manifest import ShardInfo
 from tfdicom.plan import PatientPlan, ShardPlan
-from tfdicom.sources.candidates import LeftFile
+from tfdicom.sources.candidates import IMAGE, OBJECT, TEXT, LeftFile
 from tfdicom.tfrecord_file import TFRecordWriter
 
 
 @dataclasses.dataclass(frozen=True)
 class ConvertedFile:
-    """A file that became an example or a part of one."""
+    """A candidate that became an example or a part of one."""
 
     path: str
+    kind: str
     key: str
     findings: tuple[str, ...]
 
@@ -37,14 +40,17 @@ class ShardContent:
         default_factory=collections.Counter
     )
     classes: dict[str, collections.Counter] = dataclasses.field(default_factory=dict)
-    intensities: dict[str, ValueCounts] = dataclasses.field(default_factory=dict)
+    intensities: dict[str, Tally] = dataclasses.field(default_factory=dict)
     spacings: list[float] = dataclasses.field(default_factory=list)
+    labels: LabelCounts = dataclasses.field(default_factory=dict)
 
-    def add(self, example: FrameExample, counts: Mapping[str, ValueCounts]) -> None:
+    def add(self, example: FrameExample, counts: Mapping[str, PixelCounts]) -> None:
         """Adds one example."""
         kind = (example.shape, example.dtype, example.modality, example.units)
         self.frames[kind] += 1
-        self.annotated["".join(map(str, example.annotated))] += 1
+        pattern = label_kinds.known_pattern(example.annotated, example.label_values)
+        self.annotated[pattern] += 1
+        label_kinds.count_labels(self.labels, example.label_names, example.label_values)
         for name, annotated, pixels in zip(
             example.classes, example.annotated, example.pixel_count, strict=True
         ):
@@ -58,18 +64,20 @@ class ShardContent:
         """Adds what another adds up to."""
         self.frames.update(other.frames)
         self.annotated.update(other.annotated)
+        label_kinds.merge_counts(self.labels, other.labels)
         for name, figures in other.classes.items():
             self._add_class(name, **figures)
-        self._add_intensities(other.intensities)
+        self._add_intensities(
+            {name: tally.counts() for name, tally in other.intensities.items()}
+        )
         self._add_spacings(other.spacings)
 
     def _add_class(self, name: str, **figures: int) -> None:
         self.classes.setdefault(name, collections.Counter()).update(figures)
 
-    def _add_intensities(self, counts: Mapping[str, ValueCounts]) -> None:
+    def _add_intensities(self, counts: Mapping[str, PixelCounts]) -> None:
         for name, more in counts.items():
-            before = self.intensities.get(name, ValueCounts.empty())
-            self.intensities[name] = before.merge(more)
+            self.intensities.setdefault(name, Tally()).add(more)
 
     def _add_spacings(self, spacings: list[float]) -> None:
         every = self.spacings + spacings
@@ -102,7 +110,8 @@ def write_shard(
     """Writes a shard under a temporary name and renames it into view."""
     index: list[IndexEntry] = []
     content = ShardContent()
-    converted: list[ConvertedFile] = []
+    converted: dict[str, ConvertedFile] = {}
+    findings: dict[str, dict[str, None]] = {}
     left: list[LeftFile] = []
     hashes: dict[str, str] = {}
     path = output_dir / shard.file
@@ -110,6 +119,8 @@ def write_shard(
         writer = TFRecordWriter(file, compression=compression)
         for outcome in shard_outcomes(input_dir, rules, shard):
             left += outcome.left
+            for name, codes in outcome.findings.items():
+                findings.setdefault(name, {}).update(dict.fromkeys(codes))
             if outcome.example is None:
                 continue
             data = example_schema.encode(outcome.example)
@@ -120,9 +131,9 @@ def write_shard(
                 )
             )
             content.add(outcome.example, outcome.intensities)
-            converted += _converted(outcome)
+            converted.update((one.path, one) for one in _converted(outcome))
             if outcome.pixel_hash:
-                hashes[outcome.pixel_hash] = outcome.frame.path
+                hashes[outcome.pixel_hash] = outcome.frame.name
         writer.finish()
     info = ShardInfo(
         file=shard.file,
@@ -133,7 +144,16 @@ def write_shard(
         annotated=dict(sorted(content.annotated.items())),
     )
     return ShardResult(
-        shard, info, tuple(index), content, tuple(converted), tuple(left), hashes
+        shard,
+        info,
+        tuple(index),
+        content,
+        tuple(
+            dataclasses.replace(one, findings=tuple(findings.get(name, ())))
+            for name, one in converted.items()
+        ),
+        tuple(left),
+        hashes,
     )
 
 
@@ -155,12 +175,16 @@ def patient_outcomes(
 
 
 def _converted(outcome: FrameOutcome) -> Iterator[ConvertedFile]:
+    """The frame, what is drawn on it, and the objects that hold that."""
+    frame = outcome.frame
     skipped = {one.path for one in outcome.left}
-    contours = (contour.path for contour in outcome.frame.contours)
-    for path in (outcome.frame.path, *contours):
-        if path not in skipped:
-            findings = outcome.findings.get(path, ())
-            yield ConvertedFile(path, outcome.frame.key, findings)
+    yield ConvertedFile(frame.name, IMAGE, frame.key, ())
+    for one in frame.annotations:
+        used = [name for name in one.candidates if name not in skipped]
+        for name in used:
+            yield ConvertedFile(name, one.candidate_kind, frame.key, ())
+        if used and one.kind != TEXT:
+            yield ConvertedFile(one.path, OBJECT, "", ())
 
 
 def _sha256(path: pathlib.Path) -> str:

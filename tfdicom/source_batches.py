@@ -16,11 +16,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdicom import example_schema, input_pipeline
+from tfdicom import example_schema, input_pipeline, label_kinds
 from tfdicom.announcements import announce
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.example_schema import PIXEL_DTYPES
-from tfdicom.input_options import AUTO, DROP, FAIL, NO_CACHE, InputOptions
+from tfdicom.input_options import AUTO, FAIL, NO_CACHE, InputOptions
 from tfdicom.input_plan import InputPlan
 from tfdicom.kernel import as_written
 from tfdicom.ledger import Ledger
@@ -168,9 +168,10 @@ def _as_manifest(prepared: Preparation) -> Manifest:
         salt=prepared.options.split_salt,
         buckets=prepared.plan.buckets,
         ledger={},
-        options={"covered_fraction": prepared.rules.covered_fraction},
+        options={"covered_fraction": prepared.rules.objects.covered_fraction},
         compression="none",
         versions={},
+        labels=prepared.labels,
     )
 
 
@@ -178,11 +179,11 @@ def _as_split(shards: list[ShardPlan], prepared: Preparation) -> SplitInfo:
     patients = [patient for shard in shards for patient in shard.patients]
     infos = tuple(_as_shard(patient, prepared) for patient in patients)
     kinds = Counter(
-        (frame.shape, frame.modality)
+        (frame.shape, frame.header.modality)
         for patient in patients
         for series in patient.series
         for frame in series.frames
-        if frame.contours
+        if frame.example
     )
     return SplitInfo(
         examples=sum(info.examples for info in infos),
@@ -201,11 +202,11 @@ def _as_split(shards: list[ShardPlan], prepared: Preparation) -> SplitInfo:
 def _pixel_spacing(patients: list[PatientPlan]) -> tuple[float, float] | None:
     """Smallest and largest, None where the headers of some images do not say."""
     planes = [
-        frame.plane
+        frame.header.plane
         for patient in patients
         for series in patient.series
         for frame in series.frames
-        if frame.contours
+        if frame.example
     ]
     found = [value for plane in planes if plane for value in plane.pixel_spacing]
     return (min(found), max(found)) if found and all(planes) else None
@@ -216,10 +217,11 @@ def _as_shard(patient: PatientPlan, prepared: Preparation) -> ShardInfo:
     patterns: Counter = Counter()
     for series in patient.series:
         for frame in series.frames:
-            drawn = {contour.structure for contour in frame.contours}
-            flags = [int(one.annotated(drawn)) for one in prepared.rules.classes]
-            if any(flags):
-                patterns["".join(map(str, flags))] += 1
+            classes = prepared.rules.classes
+            flags = [int(one.annotated(frame.annotated)) for one in classes]
+            if frame.example:
+                values = [value for _, value in frame.labels]
+                patterns[label_kinds.known_pattern(flags, values)] += 1
     return ShardInfo(
         file=patient.patient,
         examples=sum(patterns.values()),
@@ -239,7 +241,7 @@ def _read_source(
         for patient in shard.patients
     }
     chosen = {one.info.file: patients[one.info.file] for one in plan.shards}
-    needed = plan.classes.indices[0] if plan.options.unannotated == DROP else ()
+    needed = plan.needed(0)
     return tf.data.Dataset.from_generator(
         functools.partial(_records, decoding, chosen, needed, plan.training),
         args=(seed,),
@@ -256,7 +258,7 @@ def _records(
 ) -> Iterator[bytes]:
     """Serialized records of one epoch, decoded as they are asked for.
 
-    Only those on which the needed classes were annotated.
+    Only those on which the needed classes and labels are known.
     """
     names = list(patients)
     if training:
@@ -269,7 +271,10 @@ def _records(
             example = outcome.example
             if example is not None:
                 empty = False
-                if all(example.annotated[place] for place in needed):
+                known = label_kinds.known_pattern(
+                    example.annotated, example.label_values
+                )
+                if all(known[place] == "1" for place in needed):
                     yield example_schema.encode(example)
     _end_epoch(decoding, empty)
 

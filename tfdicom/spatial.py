@@ -68,6 +68,26 @@ class ImagePlane:
             + points[:, 1:] * between_rows * column
         )
 
+    def to_pixels(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pixel coordinates ``[n, 2]`` of patient coordinates ``[n, 3]``.
+
+        The inverse of `to_patient` (PS3.3 C.7.6.2.1.1), also where the directions are
+        not quite orthonormal.
+
+        Returns:
+          (column, row) of where each point lies when it is moved along the normal into
+          the plane, float64 ``[n, 2]``; and how far it was from there, in mm,
+          ``[n]``, positive on the normal's side.
+        """
+        row, column = np.reshape(self.orientation, (2, 3))
+        between_rows, between_columns = self.pixel_spacing
+        normal = self.normal
+        across = normal / np.linalg.norm(normal)
+        steps = np.stack([row * between_columns, column * between_rows, across])
+        offset = np.asarray(points, dtype=np.float64) - np.array(self.position)
+        found = offset @ np.linalg.inv(steps)
+        return found[:, :2], found[:, 2]
+
     def is_parallel_to(self, other: ImagePlane) -> bool:
         """Whether both have one orientation and pixel spacing."""
         turned = np.subtract(self.orientation, other.orientation)

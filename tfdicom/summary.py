@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from tfdicom.label_kinds import describe_label
 from tfdicom.manifest import (
     CONVERTED,
     LEFT_OUT,
@@ -41,21 +43,43 @@ def _split_rows(manifest: Manifest) -> Iterable[Sequence[str]]:
 
 
 def _facts(manifest: Manifest) -> Iterable[tuple[str, str]]:
+    if not manifest.classes:
+        yield from _labels(manifest)
+        yield from _kinds(manifest)
+        return
     classes = (
         one.name if one.name == one.expression else f"{one.name} = {one.expression}"
         for one in manifest.classes
     )
     yield "classes", ", ".join(classes) + "  (columns above: present/annotated)"
-    options = manifest.options
-    column, row = options["contour_shift"]
-    yield (
-        "masks",
-        f"edge rule {options['edge_rule']}, contour origin "
-        f"{options['contour_origin']} (shift {column:g}, {row:g})",
-    )
+    yield "masks", _mask_rules(manifest.options)
+    yield from _labels(manifest)
+    yield from _kinds(manifest)
+
+
+def _labels(manifest: Manifest) -> Iterable[tuple[str, str]]:
+    for label in manifest.labels:
+        for split, info in manifest.splits.items():
+            if info.examples:
+                known = describe_label(label, info.labels.get(label.name))
+                yield f"label {label.name}, {split}", known
+
+
+def _kinds(manifest: Manifest) -> Iterable[tuple[str, str]]:
     for split, info in manifest.splits.items():
         if info.examples:
             yield split, _frames(info)
+
+
+def _mask_rules(options: Mapping[str, Any]) -> str:
+    rules = [f"from {options['annotations']}", f"edge rule {options['edge_rule']}"]
+    if options["contour_origin"]:
+        column, row = options["contour_shift"]
+        origin = f"contour origin {options['contour_origin']}"
+        rules.append(f"{origin} (shift {column:g}, {row:g})")
+    if "rtstruct" in options["annotations"]:
+        rules.append(f"hole rule {options['hole_rule']}")
+    return ", ".join(rules)
 
 
 def _frames(info: SplitInfo) -> str:

@@ -40,13 +40,18 @@ def _row(feature: Feature) -> str:
 
 
 def reason_table() -> str:
-    """Every reason code and finding of the ledger."""
+    """Every reason code of the ledger."""
     rows = ["| code | status | meaning | what to do |", "|---|---|---|---|"]
     for code, reason in REASONS.items():
         status = "skipped" if reason.fault else "left out"
         rows.append(f"| `{code}` | {status} | {reason.sentence} | {reason.hint} |")
-    rows += [f"| `{code}` | finding | {text} | |" for code, text in FINDINGS.items()]
     return "\n".join(rows)
+
+
+def finding_table() -> str:
+    """Every finding of the ledger."""
+    rows = [f"| `{code}` | {text} |" for code, text in FINDINGS.items()]
+    return "\n".join(["| finding | meaning |", "|---|---|", *rows])
 
 
 def augment_table() -> str:
@@ -98,6 +103,7 @@ TABLES = {
     "convert_flags": lambda: options.table(ConvertOptions),
     "input_options": lambda: options.table(InputOptions),
     "reasons": reason_table,
+    "findings": finding_table,
     "record": record_table,
 }
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests import real_data, source_folders
+from tfdicom import files
 from tfdicom.reasons import InputSkipped
 from tfdicom.sources import contours
 
@@ -15,15 +16,16 @@ CONTOURS = "roi/{patient}_{image}_{structure}.txt"
 
 
 def find(root, **arguments):
-    return contours.find(root, structures=STRUCTURES, **arguments)
+    paths = files.walk(root)
+    return contours.find(root, paths, structures=STRUCTURES, **arguments)
 
 
 def pairs(listing):
     """Structures by image path, of images that have contours."""
     return {
-        image.path: tuple(one.structure for one in image.contours)
-        for image in listing.images
-        if image.contours
+        path: tuple(one.structure for one in drawn)
+        for path, drawn in listing.images.items()
+        if drawn
     }
 
 
@@ -111,19 +113,19 @@ def test_shared_sunnybrook_data():
     assert len(found) == 56
     assert sum("inner" in structures for structures in found) == 56
     assert sum("outer" in structures for structures in found) == 28
-    assert left(listing) == {"README.md": "stray_file"}
-    images = {image.path: image for image in listing.images}
-    inner, outer = images["dicoms/SCD0000301/100.dcm"].contours
+    assert not listing.left and listing.others == ("README.md",)
+    inner, outer = listing.images["dicoms/SCD0000301/100.dcm"]
     assert inner.path == (
         "contourfiles/SC-HF-I-4/i-contours/IM-0001-0100-icontour-manual.txt"
     )
     assert outer.structure == "outer"
+    assert outer.kind == "contours" and outer.candidates == (outer.path,)
 
 
 def test_arterys_layout(source):
     listing = find(source.root)
     assert listing.layout == "sunnybrook"
-    assert not listing.left
+    assert not listing.left and not listing.others
     assert pairs(listing) == {
         f"dicoms/{patient}/{number}.dcm": structures
         for patient in source.patients
@@ -153,9 +155,9 @@ def test_original_release(source, tmp_path, images, table):
     assert all(
         path.endswith((f"{number}-0001.dcm", f"{number}-0002.dcm")) for path in found
     )
-    for image in listing.images:
-        for one in image.contours:
-            assert _patient_number(image.path) == _patient_number(one.path)
+    for path, drawn in listing.images.items():
+        for one in drawn:
+            assert _patient_number(path) == _patient_number(one.path)
 
 
 def _patient_number(path):
@@ -183,7 +185,7 @@ def test_a_number_that_is_none_is_refused(tmp_path):
     (tmp_path / "a" / "x.dcm").touch()
     layout = contours.custom_layout("{patient}/{image:[a-z]+}.dcm", CONTOURS, None)
     with pytest.raises(ValueError, match="should be a number; in a/x.dcm it is 'x'"):
-        contours.find(tmp_path, layouts=[layout], structures={})
+        find(tmp_path, layouts=[layout])
 
 
 def test_custom_layout(tmp_path):
@@ -207,7 +209,7 @@ def test_custom_layout_with_a_link_file(tmp_path):
         find(tmp_path, layouts=[absent])
 
 
-def test_strays_are_listed_and_not_read(source):
+def test_strays_belong_to_no_pattern(source):
     patient = source.patients[0]
     contour = source.contour(patient, 1)
     names = [
@@ -223,9 +225,8 @@ def test_strays_are_listed_and_not_read(source):
         path.write_bytes(b"\0\5\x16\7")
     listing = find(source.root)
     strays = {path.relative_to(source.root).as_posix() for path in names}
-    assert left(listing) == dict.fromkeys(strays, "stray_file")
-    assert {one.kind for one in listing.left} == {"other"}
-    assert len(listing.images) == 9
+    assert set(listing.others) == strays and len(listing.others) == len(strays)
+    assert len(listing.images) == 9 and not listing.left
 
 
 def test_contour_without_image(source):
@@ -285,18 +286,24 @@ def test_missing_link_file_is_named(source):
 
 def test_folder_without_the_layout_says_what_was_looked_for(tmp_path):
     touch(tmp_path, "dicoms/A/1.dcm", "notes.txt")
-    with pytest.raises(ValueError) as error:
-        find(tmp_path)
-    message = str(error.value)
+    assert find(tmp_path) is None
+    message = contours.no_layout(tmp_path, contours.LAYOUTS, files.walk(tmp_path))
     assert f"{tmp_path}: no images with contours were found among 2 files" in message
     assert "sunnybrook: 1 images match dicoms/{patient}/{image}.dcm" in message
     assert "sunnybrook_original: 0 contours match" in message
+    assert "Files there are named as notes.txt" in message
     assert "--layout=custom" in message
 
 
 def test_empty_folder(tmp_path):
-    with pytest.raises(ValueError, match="among 0 files"):
-        find(tmp_path)
+    assert find(tmp_path) is None
+    assert "among 0 files" in contours.no_layout(tmp_path, contours.LAYOUTS, [])
+
+
+@pytest.mark.parametrize("gone", ["dicoms", "contourfiles"])
+def test_layout_fits_where_both_patterns_do(source, gone):
+    shutil.rmtree(source.root / gone)
+    assert find(source.root) is None
 
 
 def test_links():

@@ -71,13 +71,15 @@ class LeftItem:
     """An item, or one part of it, that draws nothing, and why.
 
     ``part`` is None where the whole item is meant; ``item`` is None where the whole
-    object is. ``detail`` is for the terminal only.
+    object is. ``detail`` is for the terminal only. ``names`` are those of an item that
+    is left before anybody asked for it: if no class does, that is no fault.
     """
 
     item: int | None
     part: int | None
     reason: str
     detail: str = ""
+    names: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

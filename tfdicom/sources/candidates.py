@@ -3,33 +3,67 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
-IMAGE, CONTOUR, OTHER = "image", "contour", "other"
+#: Kinds of candidates, as the ledger names them.
+IMAGE, CONTOUR, SEGMENT, MASK = "image", "contour", "segment", "mask"
+OBJECT, OTHER = "object", "other"
+KINDS = (IMAGE, CONTOUR, SEGMENT, MASK, OBJECT, OTHER)
+
+#: Kinds of annotations: contour text files, RT Structure Sets, SEG, mask images.
+TEXT, RTSTRUCT, SEG, MASKS = "contours", "rtstruct", "seg", "masks"
+
+_CANDIDATE_KIND = {TEXT: CONTOUR, RTSTRUCT: CONTOUR, SEG: SEGMENT, MASKS: MASK}
 
 
 @dataclasses.dataclass(frozen=True)
-class ContourFile:
-    """A file that outlines one structure of one image. ``path`` is relative."""
+class Annotation:
+    """One structure as one file or object draws it on one frame.
 
+    Attributes:
+      kind: ``contours`` (text files), ``rtstruct``, ``seg`` or ``masks``.
+      path: File that holds it, relative to the input folder.
+      structure: Structure that it is; once planned, the term of ``--classes``.
+      item: Number of the ROI or segment, or pixel value; 0 in a contour text file.
+      parts: What of the item is drawn here: contours of the ROI, frames of the SEG.
+      edge_rule: The rule that ``auto`` came to for this item; empty if it has none.
+    """
+
+    kind: str
     path: str
     structure: str
+    item: int = 0
+    parts: tuple[int, ...] = ()
+    edge_rule: str = ""
+
+    @property
+    def candidate_kind(self) -> str:
+        """Kind of its candidates in the ledger."""
+        return _CANDIDATE_KIND[self.kind]
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Names of what it uses in the ledger: the file, or parts of the object."""
+        if self.kind == TEXT:
+            return (self.path,)
+        if not self.parts:
+            return (candidate_name(self.path, self.item, None),)
+        return tuple(candidate_name(self.path, self.item, one) for one in self.parts)
 
 
-@dataclasses.dataclass(frozen=True)
-class ImageFile:
-    """An image and the contour files that name it. ``path`` is relative."""
-
-    path: str
-    contours: tuple[ContourFile, ...] = ()
+def candidate_name(path: str, item: int | None, part: int | None) -> str:
+    """Name of a part of an object: ``rt.dcm#3.17`` is part 17 of its item 3."""
+    name = path if item is None else f"{path}#{item}"
+    return name if part is None else f"{name}.{part}"
 
 
 @dataclasses.dataclass(frozen=True)
 class LeftFile:
-    """A file that becomes no part of an example, and why.
+    """A candidate that becomes no part of an example, and why.
 
     Attributes:
-      path: Relative path.
-      kind: ``image``, ``contour`` or ``other``.
+      path: Relative path, or name of a part of it.
+      kind: One of ``KINDS``.
       reason: A reason code.
       detail: What exactly was found; for the terminal only.
     """
@@ -41,20 +75,22 @@ class LeftFile:
 
 
 @dataclasses.dataclass(frozen=True)
-class SourceListing:
-    """Everything below an input folder: each file once.
+class PathListing:
+    """What paths alone tell.
 
     Attributes:
-      images: Images, with their contours or without, by path.
+      images: Annotations by the path of their image; images without any too.
       left: Files that are already known to become nothing.
-      layout: Name of the layout found.
+      others: Files that no pattern knows: they may be DICOM objects, or nothing.
+      layout: Name of the layout found; empty if none.
       default_origin: Contour origin that the layout is known to have; None if none
         is known.
       decimals: Digits after the point in the contour files.
     """
 
-    images: tuple[ImageFile, ...]
-    left: tuple[LeftFile, ...]
-    layout: str
-    default_origin: str | None
-    decimals: int
+    images: Mapping[str, tuple[Annotation, ...]]
+    left: tuple[LeftFile, ...] = ()
+    others: tuple[str, ...] = ()
+    layout: str = ""
+    default_origin: str | None = None
+    decimals: int = 2

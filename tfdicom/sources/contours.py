@@ -24,11 +24,10 @@ from tfdicom import files
 from tfdicom.reasons import InputSkipped
 from tfdicom.sources.candidates import (
     CONTOUR,
-    OTHER,
-    ContourFile,
-    ImageFile,
+    TEXT,
+    Annotation,
     LeftFile,
-    SourceListing,
+    PathListing,
 )
 
 _SUFFIX = "IM-*-{image}-{structure}contour-manual.txt"
@@ -160,34 +159,39 @@ def parse_structures(text: str) -> dict[str, str]:
 
 def find(
     folder: pathlib.Path,
+    paths: Sequence[str],
     *,
     layouts: Sequence[Layout] = LAYOUTS,
     structures: Mapping[str, str],
-) -> SourceListing:
-    """Finds images and contours below a folder and pairs them.
+) -> PathListing | None:
+    """Pairs the images and contours below a folder by their names.
 
     Args:
       folder: The input folder.
+      paths: Every file below it.
       layouts: Layouts to try, in order; the first whose two patterns both match
         some file is taken.
       structures: Name of each structure by its code in the file names; a code that
         is not here is a name itself.
 
+    Returns:
+      The pairs; None where no layout fits.
+
     Raises:
-      ValueError: No layout fits, or the link file is missing or cannot be read.
+      ValueError: The link file is missing or cannot be read.
     """
-    paths = files.walk(folder)
     for layout in layouts:
         images = _matching(paths, layout.image_pattern)
         contours = _matching(paths, layout.contour_pattern)
         if images and contours:
             return _listing(folder, layout, paths, images, contours, structures)
-    raise ValueError(_no_layout(folder, layouts, paths))
+    return None
 
 
-def _no_layout(
+def no_layout(
     folder: pathlib.Path, layouts: Sequence[Layout], paths: Sequence[str]
 ) -> str:
+    """Says why none of the layouts fits, and what to do."""
     lines = [f"{folder}: no images with contours were found among {len(paths)} files."]
     for layout in layouts:
         for kind, pattern in (
@@ -223,7 +227,7 @@ def _listing(
     images: Mapping[str, dict[str, str]],
     contours: Mapping[str, dict[str, str]],
     structures: Mapping[str, str],
-) -> SourceListing:
+) -> PathListing:
     by_name = collections.defaultdict(list)
     for path, parts in images.items():
         by_name[_number_key(parts["patient"]), int(parts["image"])].append(path)
@@ -232,7 +236,7 @@ def _listing(
     if not layout.link_required and patients.isdisjoint(links.values()):
         links = {}  # a table of another release, whose images have other names
 
-    paired: dict[str, list[ContourFile]] = collections.defaultdict(list)
+    paired: dict[str, list[Annotation]] = {path: [] for path in images}
     left = []
     for path, parts in contours.items():
         patient = _number_key(parts["patient"])
@@ -244,17 +248,13 @@ def _listing(
             left.append(LeftFile(path, CONTOUR, reason, detail))
         else:
             structure = structures.get(parts["structure"], parts["structure"])
-            paired[found[0]].append(ContourFile(path, structure))
+            paired[found[0]].append(Annotation(TEXT, path, structure))
     left += _twice_outlined(paired)
-    left += [
-        LeftFile(path, OTHER, "stray_file")
-        for path in paths
-        if path not in images and path not in contours and path != layout.link_file
-    ]
-    listed = tuple(ImageFile(path, tuple(paired.get(path, ()))) for path in images)
-    return SourceListing(
-        images=listed,
+    known = {*images, *contours, layout.link_file}
+    return PathListing(
+        images={path: tuple(drawn) for path, drawn in paired.items()},
         left=tuple(left),
+        others=tuple(path for path in paths if path not in known),
         layout=layout.name,
         default_origin=layout.origin,
         decimals=layout.decimals,
@@ -273,7 +273,7 @@ def _missing(reason: str, parts: Mapping[str, str], layout: Layout) -> str:
     return f"patient {parts['patient']!r}, link file {layout.link_file or 'not given'}"
 
 
-def _twice_outlined(paired: dict[str, list[ContourFile]]) -> Iterator[LeftFile]:
+def _twice_outlined(paired: dict[str, list[Annotation]]) -> Iterator[LeftFile]:
     """Takes out contours that outline one structure of one image twice."""
     for image, contours in paired.items():
         count = collections.Counter(contour.structure for contour in contours)
@@ -351,7 +351,7 @@ def read_contour(path: pathlib.Path) -> np.ndarray:
     lines = text.rstrip().splitlines()
     if not lines:
         raise InputSkipped("contour_empty")
-    points = np.array([_point(line, n) for n, line in enumerate(lines, 1)])
+    points = _points(lines)
     if len(points) > 1 and (points[0] == points[-1]).all():
         points = points[:-1]
     if len(points) < 3:
@@ -359,12 +359,23 @@ def read_contour(path: pathlib.Path) -> np.ndarray:
     return points
 
 
-def _point(line: str, number: int) -> tuple[float, float]:
-    try:
-        x, y = map(float, line.replace("_", "?").split())  # float() takes 1_0 for 10
-    except ValueError:
-        x = y = np.nan
-    if not (abs(x) <= _LARGEST_COORDINATE and abs(y) <= _LARGEST_COORDINATE):  # or NaN
+def _points(lines: Sequence[str]) -> np.ndarray:
+    points = np.array([_point(line) for line in lines])
+    sound = (np.abs(points) <= _LARGEST_COORDINATE).all(axis=1)  # NaN is not
+    if not sound.all():
+        number = int(np.argmin(sound))
+        line = lines[number]
         shown = line if len(line) < 40 else line[:37] + "..."
-        raise InputSkipped("contour_malformed", f"line {number}: {shown!r}")
-    return x, y
+        raise InputSkipped("contour_malformed", f"line {number + 1}: {shown!r}")
+    return points
+
+
+def _point(line: str) -> tuple[float, float]:
+    """The numbers of a line; NaN where it is not made of two."""
+    try:
+        x, y = line.split()
+        if "_" not in line:  # float() takes 1_0 for 10
+            return float(x), float(y)
+    except ValueError:
+        pass
+    return np.nan, np.nan

@@ -1,0 +1,159 @@
+import sys
+
+import pydicom
+import pytest
+
+from tests.rtstruct_objects import Outline, headers, save, structure_set
+from tests.source_folders import uid
+from tfdicom.reasons import REASONS
+from tfdicom.sources import rtstruct
+from tfdicom.sources.annotation_objects import AnnotatedItem
+
+SQUARE = [(5.0, 5), (20, 5), (20, 20), (5, 20)]
+
+
+def described(tmp_path, dataset):
+    return rtstruct.read_object(save(dataset, tmp_path / "rt.dcm"), "folder/rt.dcm")
+
+
+def outline(frame, **fields):
+    return Outline(SQUARE, frame, **fields)
+
+
+def item(**elements):
+    found = pydicom.Dataset()
+    for keyword, value in elements.items():
+        setattr(found, keyword, value)
+    return found
+
+
+def test_what_the_header_says(tmp_path):
+    frames = headers([0, 3])
+    dataset = structure_set(
+        [(4, "Heart", [outline(frames[0])]), (2, "Lung_L", [outline(frames[1])])],
+        frames,
+        StructureSetDate="20200304",
+        StructureSetTime="101112.5",
+        OperatorsName="Doe^Jane",
+    )
+    found = described(tmp_path, dataset)
+    assert found.path == "folder/rt.dcm"
+    assert found.kind == "rtstruct"
+    assert found.patient_id == "P1"
+    assert found.instance == uid("structure set")
+    assert found.study == uid("study")
+    assert found.created == "20200304101112500000"
+    assert found.rater == "Doe^Jane"
+    assert found.frame_of_reference == frames[0].frame_of_reference
+    assert found.referenced_series == (frames[0].series,)
+    assert found.referenced_instances == tuple(one.instance for one in frames)
+    assert found.items == (
+        AnnotatedItem(4, ("Heart", "#4")),
+        AnnotatedItem(2, ("Lung_L", "#2")),
+    )
+    assert found.left == ()
+
+
+def test_images_that_only_contours_name(tmp_path):
+    frames = headers([0, 3])
+    found = described(tmp_path, structure_set([(1, "a", map(outline, frames))]))
+    assert found.referenced_series == ()
+    assert found.referenced_instances == tuple(one.instance for one in frames)
+
+
+def test_later_objects_sort_behind_earlier_ones(tmp_path):
+    times = [
+        {"InstanceCreationDate": "20190101", "InstanceCreationTime": "235959"},
+        {"StructureSetDate": "20200101"},
+        {"StructureSetDate": "20200101", "StructureSetTime": "0930"},
+        {"StructureSetDate": "2020.01.01", "StructureSetTime": "09:30:01"},
+        {"StructureSetDate": "20200101", "StructureSetTime": "093001.25"},
+    ]
+    outlines = [outline(headers([0])[0])]
+    found = [
+        described(tmp_path, structure_set([(1, "a", outlines)], **one)).created
+        for one in times
+    ]
+    assert found == sorted(set(found))
+    for wrong in ({}, {"StructureSetDate": "2020"}, {"StructureSetTime": "12"}):
+        dataset = structure_set([(1, "a", outlines)], **wrong)
+        assert described(tmp_path, dataset).created == ""
+
+
+def test_coded_names_and_interpreters(tmp_path):
+    frames = headers([0])
+    code = item(CodeValue="80891009", CodingSchemeDesignator="SCT", CodeMeaning="Heart")
+    observations = [
+        item(
+            ReferencedROINumber=1,
+            ROIInterpreter="Roe^Ann",
+            RTROIIdentificationCodeSequence=pydicom.Sequence([code]),
+        ),
+        item(ReferencedROINumber=2, ROIInterpreter=""),
+    ]
+    dataset = structure_set(
+        [(1, "cor", [outline(frames[0])]), (2, "", [outline(frames[0])])],
+        frames,
+        RTROIObservationsSequence=pydicom.Sequence(observations),
+        OperatorsName="Doe^Jane",
+    )
+    found = described(tmp_path, dataset)
+    assert found.items == (
+        AnnotatedItem(1, ("cor", "#1", "Heart", "SCT:80891009")),
+        AnnotatedItem(2, ("#2",)),
+    )
+    assert found.rater == "Roe^Ann"
+    observations[1].ROIInterpreter = "Poe^Edgar"
+    assert described(tmp_path, dataset).rater == "Doe^Jane"
+
+
+@pytest.mark.parametrize(
+    ("roles", "reason"),
+    [
+        ([], "roi_without_contours"),
+        (["POINT"], "roi_of_points"),
+        (["POINT", "POINT"], "roi_of_points"),
+        (["OPEN_PLANAR"], "roi_not_closed"),
+        (["OPEN_NONPLANAR", "POINT"], "roi_not_closed"),
+        ([None], "roi_not_closed"),
+        (["POINT", "CLOSED_PLANAR"], None),
+        (["CLOSEDPLANAR_XOR"], None),
+    ],
+)
+def test_rois_of_no_use(tmp_path, roles, reason):
+    frame = headers([0])[0]
+    rois = [
+        (1, "a", [outline(frame)]),
+        (2, "b", [outline(frame, role=role) for role in roles]),
+    ]
+    found = described(tmp_path, structure_set(rois))
+    assert [one.number for one in found.items] == ([1] if reason else [1, 2])
+    left = [(one.item, one.part, one.reason, one.detail) for one in found.left]
+    assert left == ([(2, None, reason, "ROI 'b'")] if reason else [])
+
+
+def test_numbers_that_link_nothing(tmp_path):
+    frame = headers([0])[0]
+    rois = [(n, name, [outline(frame)]) for n, name in enumerate("abcdef", 1)]
+    dataset = structure_set(rois)
+    described_rois = dataset.StructureSetROISequence
+    described_rois[2].ROINumber = 2  # twice; 3 is not described then
+    del described_rois[3].ROINumber
+    del dataset.ROIContourSequence[1]  # that of 5
+    del dataset.ROIContourSequence[0].ReferencedROINumber  # that of 6
+    found = described(tmp_path, dataset)
+    assert [one.number for one in found.items] == [1]
+    assert {(one.item, one.reason) for one in found.left} == {
+        (2, "roi_number_twice"),
+        (None, "roi_without_number"),
+        (5, "roi_without_contours"),
+        (6, "roi_without_contours"),
+        (3, "roi_not_described"),
+        (4, "roi_not_described"),
+        (None, "roi_not_described"),
+    }
+    assert {one.reason for one in found.left} <= set(REASONS)
+
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

@@ -1,0 +1,198 @@
+"""Finds the elements of a data set that are wanted, and where its pixels begin.
+
+pydicom spends most of the time that a header takes on elements that nobody asks for.
+This walks over them and leaves to pydicom what it makes of the ones that are wanted;
+what is out of the ordinary raises, and is read by pydicom alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Callable, Collection
+from typing import Literal
+
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
+
+_UNDEFINED = 0xFFFFFFFF
+# Value representations with a length of 32 bits (PS3.5 7.1.2).
+_LONG = frozenset(
+    {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR"}
+    | {b"UT", b"UV"}
+)
+_SHORT = frozenset(
+    {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO"}
+    | {b"LT", b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
+)
+VALUE_REPRESENTATIONS = _LONG | _SHORT
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+# Float Pixel Data, Double Float Pixel Data, Pixel Data.
+PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+_DEEPEST = 32
+
+# From a place to tag, value representation, length, and where the value begins.
+_HeaderReader = Callable[[int], tuple[int, bytes | None, int, int]]
+
+
+class WalkEnds(Exception):  # noqa: N818 - how a walk ends, not a defect
+    """The data ends before the pixels: there may be more, or it is cut off."""
+
+
+class WalkIsLost(Exception):  # noqa: N818 - how a walk ends, not a defect
+    """Something is out of the ordinary here."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelElement:
+    """Where the value of an element with pixels lies.
+
+    ``length`` is None where the pixels are encapsulated.
+    """
+
+    tag: int
+    value_representation: str
+    offset: int
+    length: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoding:
+    """How elements are written."""
+
+    implicit: bool
+    little: bool
+
+
+def walk(
+    data: bytes,
+    start: int,
+    encoding: Encoding,
+    wanted: Collection[int],
+    *,
+    group: int | None = None,
+) -> tuple[dict[int, RawDataElement], PixelElement | None, int]:
+    """Walks over the top level of a data set, up to its pixels.
+
+    Args:
+      data: Begins at the begin of the file.
+      start: Where the first element begins.
+      encoding: Of the elements.
+      wanted: Their tags.
+      group: Walk to the end of this group only.
+
+    Returns:
+      The wanted elements, the element with the pixels, and where the walk ended.
+
+    Raises:
+      WalkEnds: The data ends within an element.
+      WalkIsLost: An element is not written as it should be.
+    """
+    elements: dict[int, RawDataElement] = {}
+    at, end = start, len(data)
+    header = _header_reader(data, encoding)
+    # What follows the group may be written in another way.
+    order: Literal["little", "big"] = "little" if encoding.little else "big"
+    prefix = None if group is None else group.to_bytes(2, order)
+    while at < end:
+        if prefix is not None and data[at : at + 2] != prefix:
+            return elements, None, at
+        tag, kind, length, value = header(at)
+        if tag in PIXEL_TAGS:
+            size = None if length == _UNDEFINED else length
+            where = PixelElement(tag, (kind or b"OW").decode("ascii"), value, size)
+            return elements, where, value
+        if length == _UNDEFINED:
+            if kind not in (None, b"SQ"):
+                raise WalkIsLost
+            stop, at = _over_items(data, value, encoding, 0)
+        else:
+            stop = at = value + length
+        if at > end:
+            raise WalkEnds
+        if tag in wanted:
+            elements[tag] = _element(tag, kind, data[value:stop], value, encoding)
+    return elements, None, at
+
+
+def _element(
+    tag: int, kind: bytes | None, value: bytes, at: int, encoding: Encoding
+) -> RawDataElement:
+    name = dictionary_VR(tag) if kind is None else kind.decode("ascii")
+    # Left to pydicom, which knows by which other element it is decided.
+    unclear = None if " or " in name else name
+    return RawDataElement(
+        BaseTag(tag),
+        unclear,
+        len(value),
+        value,
+        at,
+        encoding.implicit,
+        encoding.little,
+    )
+
+
+def _header_reader(data: bytes, encoding: Encoding) -> _HeaderReader:
+    """A function of a place in the data."""
+    order = "<" if encoding.little else ">"
+    implicit = struct.Struct(order + "HHL").unpack_from
+    explicit = struct.Struct(order + "HH2sH").unpack_from
+    long = struct.Struct(order + "L").unpack_from
+
+    def read_implicit(at: int) -> tuple[int, bytes | None, int, int]:
+        try:
+            group, element, length = implicit(data, at)
+        except struct.error as error:
+            raise WalkEnds from error
+        return group << 16 | element, None, length, at + 8
+
+    def read_explicit(at: int) -> tuple[int, bytes | None, int, int]:
+        try:
+            group, element, kind, length = explicit(data, at)
+            if kind in _SHORT:
+                return group << 16 | element, kind, length, at + 8
+            if kind in _LONG:
+                return group << 16 | element, kind, long(data, at + 8)[0], at + 12
+        except struct.error as error:
+            raise WalkEnds from error
+        if group == 0xFFFE:  # items have no value representation
+            return group << 16 | element, None, implicit(data, at)[2], at + 8
+        raise WalkIsLost
+
+    return read_implicit if encoding.implicit else read_explicit
+
+
+def _over_items(
+    data: bytes, at: int, encoding: Encoding, depth: int
+) -> tuple[int, int]:
+    """Where a sequence of undefined length ends, before and after its delimiter."""
+    if depth > _DEEPEST:
+        raise WalkIsLost
+    header = _header_reader(data, encoding)
+    while True:
+        tag, _, length, value = header(at)
+        if tag == _SEQUENCE_END:
+            return at, value
+        if tag != _ITEM:
+            raise WalkIsLost
+        at = (
+            _over_elements(data, value, encoding, depth)
+            if length == _UNDEFINED
+            else value + length
+        )
+
+
+def _over_elements(data: bytes, at: int, encoding: Encoding, depth: int) -> int:
+    """Where an item of undefined length ends, after its delimiter."""
+    header = _header_reader(data, encoding)
+    while True:
+        tag, kind, length, value = header(at)
+        if tag == _ITEM_END:
+            return value
+        if length != _UNDEFINED:
+            at = value + length
+        elif kind in (None, b"SQ"):
+            at = _over_items(data, value, encoding, depth + 1)[1]
+        else:
+            raise WalkIsLost

@@ -1,0 +1,291 @@
+"""Which annotations lie on which frames, and which of several is taken.
+
+Contour text files and mask images are paired with their images by name; objects are
+matched with frames by what they refer to and by geometry, each in a worker process.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from tfdicom import processes
+from tfdicom.annotated_frames import AnnotatedFrame, DrawnHere, resolved
+from tfdicom.frame_headers import FrameHeader
+from tfdicom.reasons import InputSkipped
+from tfdicom.scan import ScannedFrame
+from tfdicom.sources import masks, rtstruct, seg
+from tfdicom.sources.annotation_objects import (
+    AnnotationObject,
+    LeftItem,
+    Match,
+    Matches,
+)
+from tfdicom.sources.candidates import (
+    IMAGE,
+    MASKS,
+    OBJECT,
+    RTSTRUCT,
+    SEG,
+    Annotation,
+    LeftFile,
+    candidate_name,
+)
+from tfdicom.structures import items_unused, items_used, terms_of
+
+_MATCH = {RTSTRUCT: rtstruct.match, SEG: seg.match, MASKS: masks.match}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """An object, the frames it may mean, and its items that classes use."""
+
+    described: AnnotationObject
+    places: tuple[int, ...]
+    frames: tuple[FrameHeader, ...]
+    items: Mapping[int, tuple[str, ...]]
+
+
+def match_annotations(
+    folder: pathlib.Path,
+    frames: Sequence[ScannedFrame],
+    paired: Mapping[str, tuple[Annotation, ...]],
+    objects: Sequence[AnnotationObject],
+    terms: Sequence[str],
+    *,
+    policy: str,
+    workers: int,
+    progress: Callable[[int], None],
+) -> tuple[list[AnnotatedFrame], list[LeftFile]]:
+    """Brings frames and annotations together.
+
+    Args:
+      folder: The input folder.
+      frames: Frames of images.
+      paired: Contour text files by the path of their image.
+      objects: Annotation objects.
+      terms: Structures that the classes use.
+      policy: What to do where two objects draw one structure on one frame:
+        ``newest``, ``raters`` or ``error``.
+      workers: Processes.
+      progress: Told how many objects are done.
+
+    Returns:
+      Every frame; one for each rater where raters are kept apart. And what became
+      nothing.
+
+    Raises:
+      ValueError: Two objects draw one structure on one frame, and the policy is
+        ``error``.
+    """
+    left: list[LeftFile] = []
+    drawn = [DrawnHere([], [], []) for _ in frames]
+    for place, frame in enumerate(frames):
+        for one in paired.get(frame.path, ()):
+            used = terms_of([one.structure], terms)
+            for term in used:
+                bound = dataclasses.replace(one, structure=term)
+                drawn[place].annotations.append((None, bound))
+            if not used:
+                kind = one.candidate_kind
+                left.append(LeftFile(one.path, kind, "structure_not_used"))
+    tasks = list(_tasks(frames, objects, terms, left))
+    results = processes.map_in_processes(
+        functools.partial(_match, folder), tasks, workers=workers, progress=progress
+    )
+    for task, matches in zip(tasks, results, strict=True):
+        if isinstance(matches, Matches):
+            _enter(task, matches, drawn, left)
+        else:
+            left.append(LeftFile(task.described.path, OBJECT, *matches))
+    annotated = [
+        found
+        for frame, one in zip(frames, drawn, strict=True)
+        for found in resolved(frame, one, policy, left)
+    ]
+    return annotated, left
+
+
+def _tasks(
+    frames: Sequence[ScannedFrame],
+    objects: Sequence[AnnotationObject],
+    terms: Sequence[str],
+    left: list[LeftFile],
+) -> Iterator[_Task]:
+    find = _Finder(frames)
+    for one in objects:
+        left += (_left_file(one, _judged(item, terms)) for item in one.left)
+        left += (
+            _left_file(one, LeftItem(item.number, None, "structure_not_used"))
+            for item in items_unused(one, terms)
+        )
+        used = items_used(one, terms)
+        places = find.frames_of(one)
+        if not used:
+            left.append(LeftFile(one.path, OBJECT, "object_not_used"))
+        elif not places:
+            left.append(LeftFile(one.path, OBJECT, "series_missing"))
+        else:
+            headers = tuple(frames[place].header for place in places)
+            yield _Task(one, places, headers, used)
+
+
+def _judged(left: LeftItem, terms: Sequence[str]) -> LeftItem:
+    """An item of no use, which is a fault only where a class wants it."""
+    if left.names and not terms_of(left.names, terms):
+        return dataclasses.replace(left, reason="structure_not_used")
+    return left
+
+
+class _Finder:
+    """Finds the frames that an object may mean, by what it refers to."""
+
+    def __init__(self, frames: Sequence[ScannedFrame]) -> None:
+        """Sorts the frames by what an object can name."""
+        self._series: dict[str, list[int]] = collections.defaultdict(list)
+        self._reference: dict[str, list[int]] = collections.defaultdict(list)
+        self._series_of: dict[str, str] = {}
+        self._folders: dict[str, list[int]] = collections.defaultdict(list)
+        for place, one in enumerate(frames):
+            header = one.header
+            self._series[header.series].append(place)
+            self._series_of[header.instance] = header.series
+            for folder in pathlib.PurePosixPath(one.path).parents:
+                self._folders[str(folder)].append(place)
+            if header.frame_of_reference:
+                self._reference[header.frame_of_reference].append(place)
+
+    def frames_of(self, described: AnnotationObject) -> tuple[int, ...]:
+        """Places of all frames of the series that it may mean, in order.
+
+        A volume that names nothing may mean every image of the nearest folder above
+        it that holds any.
+        """
+        named = {
+            self._series_of[instance]
+            for instance in described.referenced_instances
+            if instance in self._series_of
+        }
+        series = named or set(described.referenced_series) & set(self._series)
+        places = [place for one in series for place in self._series[one]]
+        if not places:
+            places = self._reference.get(described.frame_of_reference, [])
+        if not places and described.kind == MASKS:
+            above = pathlib.PurePosixPath(described.path).parents
+            near = (self._folders[str(one)] for one in above)
+            places = next((found for found in near if found), [])
+        return tuple(sorted(places))
+
+
+def _match(folder: pathlib.Path, task: _Task) -> Matches | tuple[str, str]:
+    described = task.described
+    try:
+        match = _MATCH[described.kind]
+        return match(folder / described.path, described, task.frames, tuple(task.items))
+    except InputSkipped as skipped:
+        return skipped.code, skipped.detail
+    finally:
+        processes.count_done()
+
+
+def _left_file(described: AnnotationObject, left: LeftItem) -> LeftFile:
+    kind = Annotation(described.kind, described.path, "").candidate_kind
+    name = candidate_name(described.path, left.item, left.part)
+    return LeftFile(
+        name, OBJECT if left.item is None else kind, left.reason, left.detail
+    )
+
+
+def _enter(
+    task: _Task, matches: Matches, drawn: Sequence[DrawnHere], left: list[LeftFile]
+) -> None:
+    """Enters what an object says of its frames.
+
+    A term that several items are parts of is known on a frame where all of them are:
+    one ROI drawn and the other unknown is no mask of both.
+    """
+    described = task.described
+    left += (_left_file(described, one) for one in matches.left)
+    by_frame: dict[int, list[Match]] = collections.defaultdict(list)
+    for match in matches.matches:
+        by_frame[match.frame].append(match)
+    wanted = _items_wanted(task, matches)
+    told: set[int] = set()
+    for frame, here in by_frame.items():
+        series = task.frames[frame].series
+        known = {match.item for match in here}
+        for match in here:
+            for term in task.items[match.item]:
+                whole = wanted[term, series] <= known
+                place = drawn[task.places[frame]]
+                _enter_one(described, match, term, matches, place, whole, left, told)
+    if told or any(one.item is None for one in matches.left):
+        return
+    # A mask image that is empty is a negative; of other objects it is a loss.
+    is_negative = described.kind == MASKS and matches.matches
+    reason = "object_all_absent" if is_negative else "object_without_mask"
+    left.append(LeftFile(described.path, OBJECT, reason))
+
+
+def _items_wanted(task: _Task, matches: Matches) -> dict[tuple[str, str], set[int]]:
+    """Items that a term needs on frames of a series.
+
+    Those that are anywhere in the series, and those that should be and failed.
+    """
+    series_of: dict[int, set[str]] = collections.defaultdict(set)
+    for match in matches.matches:
+        series_of[match.item].add(task.frames[match.frame].series)
+    failed = {one.item for one in matches.left} - set(series_of)
+    wanted = collections.defaultdict(set)
+    for series in {one.series for one in task.frames}:
+        for item, terms in task.items.items():
+            if series in series_of[item] or item in failed:
+                for term in terms:
+                    wanted[term, series].add(item)
+    return wanted
+
+
+def _enter_one(
+    described: AnnotationObject,
+    match: Match,
+    term: str,
+    matches: Matches,
+    here: DrawnHere,
+    whole: bool,
+    left: list[LeftFile],
+    told: set[int],
+) -> None:
+    edge_rule = matches.edge_rules.get(match.item, "")
+    one = Annotation(
+        described.kind, described.path, term, match.item, match.parts, edge_rule
+    )
+    if not match.parts:
+        if whole:
+            here.absent.append((described, term))
+    elif whole:
+        here.annotations.append((described, one))
+        if match.item not in told:  # once for each item
+            codes = matches.findings.get(match.item, ())
+            here.findings += ((one.candidates[0], code) for code in codes)
+        told.add(match.item)
+    else:
+        left += (
+            LeftFile(name, one.candidate_kind, "class_incomplete")
+            for name in one.candidates
+        )
+
+
+def paired_left(
+    paired: Mapping[str, tuple[Annotation, ...]], left: Iterable[LeftFile]
+) -> Iterator[LeftFile]:
+    """The contour files of images that cannot be used."""
+    for one in left:
+        if one.kind == IMAGE:
+            where = f"{one.path}: {one.detail}" if one.detail else one.path
+            for contour in paired.get(one.path, ()):
+                yield LeftFile(
+                    contour.path, contour.candidate_kind, "image_unusable", where
+                )

@@ -1,0 +1,312 @@
+"""Surveys an input folder: images, annotations, and how they belong together."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+from tfdicom import files, header_cache, matching, processes
+from tfdicom.annotated_frames import AnnotatedFrame
+from tfdicom.classes import SegmentationClass, parse_classes, structures_of
+from tfdicom.convert_options import ConvertOptions
+from tfdicom.ledger import Ledger
+from tfdicom.progress import Progress
+from tfdicom.reasons import InputSkipped
+from tfdicom.scan import (
+    A_MASK,
+    AN_IMAGE,
+    FileToScan,
+    Scan,
+    ScanRules,
+    scan_files,
+)
+from tfdicom.sources import contours, masks
+from tfdicom.sources.annotation_objects import AnnotationObject
+from tfdicom.sources.candidates import (
+    MASK,
+    MASKS,
+    OBJECT,
+    OTHER,
+    RTSTRUCT,
+    SEG,
+    TEXT,
+    Annotation,
+    LeftFile,
+    PathListing,
+)
+from tfdicom.sources.mask_listing import MaskListing
+from tfdicom.sources.mask_pairs import find_pairs
+from tfdicom.structures import (
+    StructureNames,
+    check_terms,
+    structure_names,
+    suggestion,
+)
+
+_TEXT_CLASSES = "inner;outer"  # what the layouts that are known by name outline
+_NAMES = {
+    TEXT: "contour files",
+    RTSTRUCT: "RT structure sets",
+    SEG: "segmentations",
+    MASKS: "mask images",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """What an input folder holds.
+
+    Attributes:
+      frames: Every frame that can be used, with its annotations.
+      classes: The classes.
+      listing: What the paths told of contour text files.
+      pairs: What table or paths told of mask images.
+      objects: Paths of the annotation objects.
+      kinds: Kinds of annotations that were found.
+      paired: Number of images with annotations, and of those annotations; whatever
+        the classes make of them.
+      names: Names of the structures, and what they were taken for.
+    """
+
+    frames: tuple[AnnotatedFrame, ...]
+    classes: tuple[SegmentationClass, ...]
+    listing: PathListing
+    pairs: MaskListing
+    objects: tuple[str, ...]
+    kinds: tuple[str, ...]
+    names: StructureNames
+    paired: tuple[int, int]
+
+
+def survey(folder: pathlib.Path, options: ConvertOptions, ledger: Ledger) -> Survey:
+    """Finds images and annotations and brings them together; reads headers only.
+
+    Args:
+      folder: The input folder.
+      options: What is asked for.
+      ledger: Gets what becomes nothing.
+
+    Raises:
+      ValueError: There is nothing that could be converted.
+    """
+    listing = _listing(folder, options)
+    ledger.leave(listing.left)
+    pairs = _mask_listing(folder, listing, options)
+    ledger.leave(pairs.left)
+    scan = _scan(folder, listing, pairs, options)
+    ledger.leave(scan.left)
+    ledger.leave(matching.paired_left(listing.images, scan.left))
+    objects = [one for one in scan.objects if _wanted(one.kind, options)]
+    objects = _with_images(objects, pairs, scan, ledger)
+    ledger.leave(
+        LeftFile(one.path, OBJECT, "object_not_asked_for")
+        for one in scan.objects
+        if not _wanted(one.kind, options)
+    )
+    usable = {one.path for one in scan.frames}
+    paired = {path: drawn for path, drawn in listing.images.items() if path in usable}
+    drawn = [one for each in listing.images.values() for one in each]
+    with ledger.told_with_errors():
+        if not scan.frames:
+            count = len(listing.images) + len(listing.others)
+            raise ValueError(f"none of the {count} files found is a usable image")
+        if not any(paired.values()) and not objects and not options.without_masks:
+            raise ValueError(_nothing_drawn(folder, listing, options))
+        classes = _classes(drawn, objects, options)
+    terms = structures_of(classes)
+    names = structure_names(drawn, objects, terms)
+    for line in _found(scan, drawn, names):
+        print(line, file=sys.stderr)
+    with ledger.told_with_errors():
+        check_terms(classes, names)
+    workers = options.num_workers or processes.default_workers()
+    with Progress("annotations", len(objects), "objects") as progress:
+        frames, left = matching.match_annotations(
+            folder,
+            scan.frames,
+            paired,
+            objects,
+            terms,
+            policy=options.several_annotations,
+            workers=workers,
+            progress=progress,
+        )
+    ledger.leave(left)
+    kinds = {one.kind for one in drawn} | {one.kind for one in objects}
+    return Survey(
+        paired=_paired(paired, frames),
+        frames=tuple(frames),
+        classes=classes,
+        listing=listing,
+        pairs=pairs,
+        objects=tuple(one.path for one in objects),
+        kinds=tuple(kind for kind in _NAMES if kind in kinds),
+        names=names,
+    )
+
+
+def _paired(
+    by_name: Mapping[str, Sequence[Annotation]], frames: Sequence[AnnotatedFrame]
+) -> tuple[int, int]:
+    count = sum(map(len, by_name.values()))
+    images = {path for path, drawn in by_name.items() if drawn}
+    for frame in frames:
+        matched = sum(one.kind != TEXT for one in frame.annotations)
+        count += matched
+        images |= {frame.name} if matched else set()
+    return len(images), count
+
+
+def _wanted(kind: str, options: ConvertOptions) -> bool:
+    return options.annotations in ("auto", kind)
+
+
+def _listing(folder: pathlib.Path, options: ConvertOptions) -> PathListing:
+    """What the paths tell; without a layout of contour files, nothing."""
+    paths = files.walk(folder)
+    if not _wanted(TEXT, options):
+        return PathListing({}, others=tuple(paths))
+    found = contours.find(
+        folder,
+        paths,
+        layouts=options.layouts,
+        structures=contours.parse_structures(options.structures),
+    )
+    if found:
+        return found
+    if options.annotations == TEXT or options.layout != "auto":
+        raise ValueError(contours.no_layout(folder, options.layouts, paths))
+    return PathListing({}, others=tuple(paths))
+
+
+def _mask_listing(
+    folder: pathlib.Path, listing: PathListing, options: ConvertOptions
+) -> MaskListing:
+    """Mask images and what they belong to; nothing where they are not asked for."""
+    if not _wanted(MASKS, options):
+        return MaskListing((), listing.others, ())
+    return find_pairs(folder, listing.others, options.pairing_rules)
+
+
+def _scan(
+    folder: pathlib.Path,
+    listing: PathListing,
+    pairs: MaskListing,
+    options: ConvertOptions,
+) -> Scan:
+    """Headers of the images that names found, and of whatever else may be DICOM."""
+    unpaired = set(pairs.images)
+    others = [path for path in listing.others if path in unpaired or _is_hidden(path)]
+    hidden = [path for path in others if _is_hidden(path)]
+    wanted = [FileToScan(path, AN_IMAGE) for path in listing.images]
+    if options.annotations == TEXT:
+        hidden = others
+    else:
+        gone = set(hidden)
+        wanted += [FileToScan(path) for path in others if path not in gone]
+    wanted += [FileToScan(one.mask, A_MASK, one.class_name) for one in pairs.pairs]
+    workers = options.num_workers or processes.default_workers()
+    with Progress("headers", len(wanted), "files") as progress:
+        scan = scan_files(
+            folder,
+            wanted,
+            workers=workers,
+            rules=ScanRules(
+                tuple(kind for kind in _NAMES if _wanted(kind, options)),
+                options.named_values,
+            ),
+            cache=header_cache.cache_path(options.header_cache, folder),
+            progress=progress,
+        )
+    left = tuple(LeftFile(path, OTHER, "stray_file") for path in hidden)
+    return dataclasses.replace(scan, left=scan.left + left)
+
+
+def _with_images(
+    objects: Sequence[AnnotationObject],
+    pairs: MaskListing,
+    scan: Scan,
+    ledger: Ledger,
+) -> list[AnnotationObject]:
+    """The objects; mask images among them refer to the images they are paired with."""
+    images_of = {pair.mask: pair.images for pair in pairs.pairs}
+    headers = collections.defaultdict(list)
+    for frame in scan.frames:
+        headers[frame.path].append(frame.header)
+    found = []
+    for one in objects:
+        images = images_of.get(one.path, ()) if one.kind == MASKS else ()
+        usable = [header for path in images for header in headers[path]]
+        if images and not usable:
+            ledger.leave([LeftFile(one.path, MASK, "image_unusable", images[0])])
+            continue
+        try:
+            found.append(masks.with_images(one, usable) if images else one)
+        except InputSkipped as skipped:
+            ledger.leave([LeftFile(one.path, MASK, skipped.code, skipped.detail)])
+    return masks.name_values(found)
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") for part in path.split("/"))
+
+
+def _nothing_drawn(
+    folder: pathlib.Path, listing: PathListing, options: ConvertOptions
+) -> str:
+    drawn = sum(bool(one) for one in listing.images.values())
+    if listing.layout and drawn:
+        return f"none of the {drawn} images with contours can be used"
+    if listing.layout:
+        return "no contour could be paired with an image"
+    lines = [f"{folder}: no annotation was found (--annotations={options.annotations})"]
+    if options.annotations == "auto":
+        lines.append(contours.no_layout(folder, options.layouts, listing.others))
+    return "\n".join(lines)
+
+
+def _classes(
+    drawn: Sequence[Annotation],
+    objects: Sequence[AnnotationObject],
+    options: ConvertOptions,
+) -> tuple[SegmentationClass, ...]:
+    if options.without_masks:
+        return ()
+    if options.classes is not None:
+        return parse_classes(options.classes)
+    if drawn and not objects:
+        return parse_classes(_TEXT_CLASSES)
+    names = structure_names(drawn, objects, ())
+    lines = (f"  {name!r} ({count})" for name, count in names.found.items())
+    raise ValueError(
+        "\n".join(
+            [
+                "classes: say which structures to convert. Found are",
+                *lines,
+                f"For all of them: {suggestion(names)}",
+            ]
+        )
+    )
+
+
+def _found(
+    scan: Scan, drawn: Sequence[Annotation], names: StructureNames
+) -> Iterator[str]:
+    """For the terminal: what the folder holds."""
+    modality = collections.Counter(one.header.modality or "?" for one in scan.frames)
+    kinds = ", ".join(f"{count} {name}" for name, count in sorted(modality.items()))
+    series = {(one.header.study, one.header.series) for one in scan.frames}
+    patients = {one.header.patient_id for one in scan.frames}
+    counts = collections.Counter(one.kind for one in drawn)
+    counts.update(one.kind for one in scan.objects)
+    notes = [f"{counts[kind]} {name}" for kind, name in _NAMES.items() if counts[kind]]
+    yield (
+        f"Found {len(scan.frames)} frames ({kinds}) of {len(series)} series and "
+        f"{len(patients)} patients; {', '.join(notes) or 'no annotations'}."
+    )
+    if scan.objects:
+        yield "Structures, and the terms of --classes that they match:"
+        yield from names.lines()
