@@ -92,18 +92,6 @@ def test_name_of_a_frame_tells_its_number_where_there_are_several():
     [
         ([OLD], "old.dcm", {}),
         ([OLD, NEW], "new.dcm", {"old.dcm#1.1": "annotated_again_later"}),
-        # One without a date is older than any other.
-        ([UNDATED, OLD], "old.dcm", {"undated.dcm#1.1": "annotated_again_later"}),
-        (
-            [OLD, NEW, UNDATED],
-            "new.dcm",
-            {
-                "old.dcm#1.1": "annotated_again_later",
-                "undated.dcm#1.1": "annotated_again_later",
-            },
-        ),
-        # A contour text file has no date.
-        ([None, OLD], "old.dcm", {"heart.txt": "annotated_again_later"}),
     ],
 )
 def test_newest_is_taken(objects, path, left):
@@ -122,6 +110,9 @@ def test_newest_is_taken(objects, path, left):
         [OLD, dataclasses.replace(OLD, path="same.dcm")],
         [UNDATED, dataclasses.replace(UNDATED, path="same.dcm")],
         [UNDATED, None],
+        [UNDATED, OLD],  # which may be newer or older
+        [OLD, NEW, UNDATED],
+        [None, OLD],  # a contour text file has no date
         [OLD, dataclasses.replace(OLD, path="same.dcm"), UNDATED],
     ],
 )
@@ -173,8 +164,6 @@ def test_absent_is_annotated_and_draws_nothing():
         (NEW, NEW, True, {}),
         (NEW, OLD, True, {}),
         (OLD, NEW, False, {"old.dcm#1.1": "annotated_again_later"}),
-        (None, NEW, False, {"heart.txt": "annotated_again_later"}),
-        (UNDATED, OLD, False, {"undated.dcm#1.1": "annotated_again_later"}),
     ],
 )
 def test_of_absent_and_drawn_the_newest_counts(drawer, other, drawn, left):
@@ -182,6 +171,17 @@ def test_of_absent_and_drawn_the_newest_counts(drawer, other, drawn, left):
     assert bool(frame.annotations) == drawn
     assert frame.absent == (() if drawn else ("heart",))
     assert frame.annotated == {"heart"} and reasons == left
+
+
+def test_absent_and_drawn_without_a_date_is_unknown():
+    (frame,), reasons = resolve([draws(None)], absent=[(NEW, "heart")])
+    assert frame.annotated == frozenset()
+    assert reasons == {"heart.txt": "annotated_twice"}
+
+
+def test_objects_that_agree_on_absence_do_not_contradict():
+    (frame,), reasons = resolve(absent=[(UNDATED, "heart"), (OLD, "heart")])
+    assert frame.absent == ("heart",) and not reasons
 
 
 def test_absent_twice_is_absent_once():

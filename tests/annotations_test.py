@@ -54,18 +54,20 @@ def test_structure_sets_equal_the_masks_of_another_tool(tmp_path):
 
 
 @real_data.needs_shared("rtstruct/ibsi_sts")
-def test_mixed_kinds_are_recognised_and_the_undated_give_way(tmp_path, capsys):
-    result, examples = convert(
-        IBSI, tmp_path, classes="gtv=.*", patient_from="study", num_workers=2
-    )
+def test_mixed_kinds_are_recognised_and_never_guessed_between(tmp_path, capsys):
+    options = {"classes": "gtv=/GTV.*|mask/", "patient_from": "study"}
+    with pytest.raises(ValueError, match="65 of 65 .*(.|\\n)*annotated_twice"):
+        convert(IBSI, tmp_path, **options)  # a NIfTI file has no date
     assert "74 frames (49 CT, 25 MR) of 2 series" in capsys.readouterr().err
+    result, examples = convert(
+        IBSI, tmp_path, several_annotations="raters", num_workers=2, **options
+    )
     assert result.manifest.options["annotations"] == "rtstruct+masks"
-    assert counts(result)["object"] == {"converted": 2, "left_out": 2}
-    assert set(counts(result)["mask"]) == {"left_out"}
-    assert counts(result)["findings"]["annotated_again"] == 32
+    assert counts(result)["object"] == {"converted": 4}
+    assert counts(result)["mask"] == {"converted": 32}
     # Slices on which the structure is not are annotated all the same: negatives.
-    assert collections.Counter(one.annotated for one in examples) == {(1,): 74}
-    assert sum(any(one.pixel_count) for one in examples) == 32
+    assert collections.Counter(one.annotated for one in examples) == {(1,): 148}
+    assert sum(any(one.pixel_count) for one in examples) == 64
 
 
 @real_data.needs_shared("rtstruct/gre_ct_phantom")

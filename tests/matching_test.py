@@ -408,11 +408,11 @@ def test_contour_files_and_objects_meet(match):
     paired = {"a1.dcm": (text("1", "heart"),), "b1.dcm": (text("2", "heart"),)}
     found = match([described(referenced_series=("A",))], paired=paired)
     assert found.drawn == {
-        "a1": [("heart", 1, (10,))],
         "a2": [("heart", 1, (11,))],
         "b1": [("heart", 0, ())],
     }
-    assert found.reasons == {"1.txt": ("contour", "annotated_again_later")}
+    assert set(found.reasons) == {"1.txt", "rt.dcm#1.10"}
+    assert {reason for _, reason in found.reasons.values()} == {"annotated_twice"}
 
 
 def test_contour_files_of_unusable_images():

@@ -82,8 +82,10 @@ def resolved(
         return
     refused: set[tuple[str, str]] = set()
     findings = list(drawn.findings)
+    present = {note.structure for _, note in drawn.annotations}
     for term, objects in by_structure.items():
-        if len(objects) > 1:
+        agree = term not in present  # that it is absent
+        if len(objects) > 1 and (not agree or policy == ERROR):
             newest = _newest(frame, term, objects, policy)
             reason = "annotated_again_later" if newest else "annotated_twice"
             refused |= {(term, path) for path in objects if path != newest}
@@ -107,7 +109,8 @@ def _newest(
     created = {path: one.created if one else "" for path, one in objects.items()}
     newest = max(created.values())
     found = [path for path, value in created.items() if value == newest]
-    return found[0] if newest and len(found) == 1 else None
+    # One without a date may be older or newer than all others.
+    return found[0] if all(created.values()) and len(found) == 1 else None
 
 
 def _tell_refused(

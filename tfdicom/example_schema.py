@@ -478,14 +478,15 @@ def describe_masks(masks: np.ndarray) -> dict[str, Any]:
     """
     boxes: list[int] = []
     points: list[int] = []
+    counts: list[int] = []
     for mask in masks:
-        rows, columns = np.nonzero(mask)
+        rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
         boxes.extend(_bounding_box(rows, columns))
         points.extend(_spread_points(rows, columns))
-    counts = masks.sum(axis=(1, 2))
+        counts.append(len(rows))
     return {
         "planes": pack_planes(masks) if len(masks) else None,
-        "pixel_count": tuple(int(count) for count in counts),
+        "pixel_count": tuple(counts),
         "bounding_box": tuple(boxes),
         "foreground_points": tuple(points),
     }

@@ -8,6 +8,7 @@ As far as it is needed here (protocol buffers' encoding, length-delimited fields
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -47,6 +48,7 @@ def decode(data: bytes) -> dict[str, tuple[str, list[Any]]]:
         raise ValueError("these bytes are not a tf.train.Example") from error
 
 
+@functools.lru_cache(maxsize=1 << 12)  # most are small, and the same again
 def _int64(value: int) -> bytes:
     if not -(1 << 63) <= value < 1 << 63:
         raise ValueError(f"{value} has more than 64 bits")

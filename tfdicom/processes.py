@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import gc
 import multiprocessing
 import os
 import sys
@@ -18,6 +19,8 @@ ResultT = TypeVar("ResultT")
 
 _POLL_SECONDS = 0.2
 _done: Synchronized | None = None
+#: In a forked worker: the function, and all items.
+_inherited: tuple[Callable[[Any], Any], Sequence[Any]] | None = None
 
 
 def count_done(number: int = 1) -> None:
@@ -43,24 +46,30 @@ def map_in_processes(
 
     Args:
       function: A function of a module, or a ``functools.partial`` of one.
-      items: Arguments that can be pickled.
+      items: Arguments that can be pickled; they are only where nothing is forked.
       workers: Processes; with 1, or one item, everything runs in this one.
       progress: Told now and then how many units ``count_done`` has counted.
 
     Raises:
       RuntimeError: A worker died.
     """
-    counter = _context().Value("q", 0)
+    context = _context()
+    counter = context.Value("q", 0)
     workers = min(workers, len(items))
     if workers <= 1:
         yield from _map_here(function, items, counter, progress)
         return
+    forks = context.get_start_method() == "fork"
+    given = (counter, (function, items)) if forks else (counter,)
     pool = concurrent.futures.ProcessPoolExecutor(
-        workers, _context(), initializer=_start_worker, initargs=(counter,)
+        workers, context, initializer=_start_worker, initargs=given
     )
     with pool:
         with _main_not_imported():
-            futures = [pool.submit(function, item) for item in items]
+            if forks:
+                futures = [pool.submit(_call, place) for place in range(len(items))]
+            else:
+                futures = [pool.submit(function, item) for item in items]
         try:
             for future in futures:
                 yield _wait(future, counter, progress)
@@ -79,7 +88,7 @@ def _map_here(
     counter: Synchronized,
     progress: Callable[[int], None],
 ) -> Iterator[ResultT]:
-    _start_worker(counter)
+    _start_counting(counter)
     try:
         for item in items:
             result = function(item)
@@ -89,7 +98,24 @@ def _map_here(
         _stop_counting()
 
 
-def _start_worker(counter: Synchronized) -> None:
+def _start_worker(
+    counter: Synchronized,
+    inherited: tuple[Callable[[Any], Any], Sequence[Any]] | None = None,
+) -> None:
+    global _inherited
+    _inherited = inherited
+    _start_counting(counter)
+    # Looking through what is inherited would copy its pages, and find nothing.
+    gc.freeze()
+
+
+def _call(place: int) -> Any:
+    assert _inherited is not None  # only forked workers are asked
+    function, items = _inherited
+    return function(items[place])
+
+
+def _start_counting(counter: Synchronized) -> None:
     global _done
     _done = counter
 

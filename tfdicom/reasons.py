@@ -65,7 +65,8 @@ REASONS = {
     "annotated_twice": Reason(
         "Several objects annotate the same structure on the same image, and their "
         "dates do not tell which is the newest.",
-        "Take all but one out of the input folder, or --several_annotations=raters.",
+        "Take all but one out of the input folder, name one kind with --annotations, "
+        "or keep all with --several_annotations=raters.",
     ),
     "series_missing": Reason(
         "No image that the object refers to is in the input folder.",

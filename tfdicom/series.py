@@ -6,7 +6,7 @@ import collections
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from tfdicom import spatial
+from tfdicom import quality, spatial
 from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.frame_headers import FrameHeader
@@ -102,6 +102,7 @@ def plan_series(
         pseudonyms.of("study", *study),
         pseudonyms.of("series", *series),
     )
+    odd = quality.series_findings(one.header.plane for one in frames)
     for number, group in enumerate(_groups(frames)):
         spacing, ordered = _in_order(group)
         chosen = _examples(ordered, include)
@@ -111,11 +112,24 @@ def plan_series(
                 for raters, place in ordered
                 for one, is_example in zip(raters, _own(raters), strict=True)
             )
+            planned = _with_series_findings(planned, odd)
             yield SeriesPlan(*names, number, spacing, planned)
 
 
 #: The entries of one frame: one, or one for each rater.
 _Raters = tuple[AnnotatedFrame, ...]
+
+
+def _with_series_findings(
+    planned: tuple[FramePlan, ...], codes: Sequence[str]
+) -> tuple[FramePlan, ...]:
+    """The frames; the first example tells what is odd about its series."""
+    first = next(place for place, one in enumerate(planned) if one.example)
+    told = tuple((planned[first].name, code) for code in codes)
+    changed = dataclasses.replace(
+        planned[first], findings=planned[first].findings + told
+    )
+    return (*planned[:first], changed, *planned[first + 1 :])
 
 
 def _own(raters: _Raters) -> list[bool]:

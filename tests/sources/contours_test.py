@@ -2,8 +2,10 @@ import pathlib
 import shutil
 import sys
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from tests import real_data, source_folders
 from tfdicom import files
@@ -374,6 +376,39 @@ def test_contour_files_that_cannot_be_used(tmp_path, content, code, detail):
     assert error.value.code == code
     assert detail in error.value.detail
     assert len(error.value.detail) < 120
+
+
+LINES = st.lists(
+    st.one_of(
+        st.tuples(st.floats(), st.floats()).map(lambda point: "%r %r" % point),
+        st.tuples(*[st.floats(-1e4, 1e4, width=32)] * 2).map(
+            lambda point: "%.2f %.2f" % point
+        ),
+        st.text(st.characters(max_codepoint=0x17F), max_size=12),
+    ),
+    max_size=9,
+).map("\n".join)
+
+
+@hypothesis.given(
+    st.one_of(LINES.map(lambda text: text.encode("utf-8")), st.binary(max_size=80))
+)
+@hypothesis.settings(max_examples=300, deadline=None)
+def test_any_text_is_a_contour_or_is_left_out(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "fuzzed.txt"
+    path.write_bytes(content)
+    try:
+        vertices = contours.read_contour(path)
+    except InputSkipped as skipped:
+        assert skipped.code.startswith("contour_")
+        return
+    assert vertices.dtype == np.float64 and vertices.shape[1] == 2
+    assert len(vertices) >= 3 and (np.abs(vertices) <= 1e6).all()
+    # Read a second time in another way.
+    words = np.array(content.decode().removeprefix("\ufeff").split(), float)
+    expected = words.reshape(-1, 2)
+    expected = expected[:-1] if len(vertices) < len(expected) else expected
+    np.testing.assert_array_equal(vertices, expected)
 
 
 def test_contour_file_that_is_gone(tmp_path):
