@@ -815,9 +815,7 @@ def test_images_that_no_class_can_use_name_what_is_wrong(source, tmp_path):
     for patient in source.patients:
         path = source.image(patient, 1)  # the one with both structures
         path.write_text("hello")
-    words = (
-        "annotations of all the structures of a class.*myo=outer-inner.*not_dicom.*1.dcm"
-    )
+    words = "all the structures of a class.*myo=outer-inner.*not_dicom.*1.dcm"
     with pytest.raises(ValueError, match=re.compile(words, re.DOTALL)):
         convert(source.root, tmp_path / "out", classes="myo=outer-inner")
 

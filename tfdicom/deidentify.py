@@ -31,7 +31,7 @@ class Pseudonyms:
         """32 hexadecimal digits for an identifier of a kind (``patient``, ...)."""
         # Names of files need not be UTF-8; Python keeps such bytes as surrogates.
         message = "\0".join((kind, *parts)).encode(errors="surrogateescape")
-        return hmac.new(self.key, message, hashlib.sha256).hexdigest()[:32]
+        return hmac.digest(self.key, message, "sha256").hex()[:32]
 
     @property
     def fingerprint(self) -> str:

@@ -212,7 +212,7 @@ def _pixel_hash(pixels: np.ndarray) -> str | None:
     if (pixels == pixels.flat[0]).all():
         return None  # constant frames are alike without being the same image
     digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
 
 

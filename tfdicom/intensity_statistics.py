@@ -219,6 +219,11 @@ class StoredCounts:
         return self.resolved().statistics()
 
     @property
+    def count(self) -> int:
+        """Number of pixels."""
+        return int(self.bins.sum())
+
+    @property
     def nbytes(self) -> int:
         """Memory that it takes."""
         return self.bins.nbytes

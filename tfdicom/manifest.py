@@ -272,7 +272,7 @@ class LedgerEntry:
 
 def ledger_line(entry: LedgerEntry, *, sentence: str, hint: str) -> str:
     """One line of ``ledger.jsonl``: the entry with its reason in words."""
-    fields = dataclasses.asdict(entry)
+    fields = dict(vars(entry))
     if entry.reason:
         fields |= {"sentence": sentence, "hint": hint}
     kept = {name: value for name, value in fields.items() if value not in (None, ())}

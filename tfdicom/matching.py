@@ -115,7 +115,7 @@ def _tasks(
     terms: Sequence[str],
     left: list[LeftFile],
 ) -> Iterator[_Task]:
-    find = _Finder(frames)
+    find = _Finder(frames if objects else ())
     for one in objects:
         left += (_left_file(one, _judged(item, terms)) for item in one.left)
         left += (

@@ -380,9 +380,9 @@ def test_contour_files_that_cannot_be_used(tmp_path, content, code, detail):
 
 LINES = st.lists(
     st.one_of(
-        st.tuples(st.floats(), st.floats()).map(lambda point: "%r %r" % point),
+        st.tuples(st.floats(), st.floats()).map(lambda xy: f"{xy[0]!r} {xy[1]!r}"),
         st.tuples(*[st.floats(-1e4, 1e4, width=32)] * 2).map(
-            lambda point: "%.2f %.2f" % point
+            lambda xy: f"{xy[0]:.2f} {xy[1]:.2f}"
         ),
         st.text(st.characters(max_codepoint=0x17F), max_size=12),
     ),
