@@ -55,6 +55,13 @@ flags.register_validator(
     message="numbers from 1 on are wanted, as 1,2",
 )
 
+#: Row of tfdicom -> its name in convert_job.py.
+_OWN_ROWS = {
+    "scan": "scan",
+    "scan with cached headers": "cached_scan",
+    "conversion": "conversion",
+    "conversion, every image an example": "conversion_of_all",
+}
 #: Row -> its name in convert_job.py, whether it runs beside tfdicom, and is slow.
 _PEER_ROWS = {
     "pydicom, dcmread(stop_before_pixels=True)": ("header_loop", True, False),
@@ -138,10 +145,10 @@ def _own_name(job: str, workers: str) -> str:
 def _rows(folder: pathlib.Path) -> dict[str, _Row]:
     """Every row that was asked for."""
     rows = {
-        _own_name(job, workers): _Row(
+        _own_name(title, workers): _Row(
             job, folder, sys.executable, f"--workers={workers}"
         )
-        for job in ("scan", "conversion")
+        for title, job in _OWN_ROWS.items()
         for workers in _WORKERS.value
     }
     for name, (job, beside, slow) in _PEER_ROWS.items():

@@ -163,6 +163,7 @@ def test_absent_is_annotated_and_draws_nothing():
         # One of the two ROIs of a structure is there, the other is not.
         (NEW, NEW, True, {}),
         (NEW, OLD, True, {}),
+        # A SEG says that a structure is absent.
         (OLD, NEW, False, {"old.dcm#1.1": "annotated_again_later"}),
     ],
 )
@@ -171,6 +172,13 @@ def test_of_absent_and_drawn_the_newest_counts(drawer, other, drawn, left):
     assert bool(frame.annotations) == drawn
     assert frame.absent == (() if drawn else ("heart",))
     assert frame.annotated == {"heart"} and reasons == left
+
+
+def test_a_newer_structure_set_that_draws_nothing_here_leaves_it_unknown():
+    new = dataclasses.replace(NEW, kind=RTSTRUCT)
+    (frame,), reasons = resolve([draws(OLD)], absent=[(new, "heart")])
+    assert frame.annotated == frozenset()
+    assert reasons == {"old.dcm#1.1": "drawn_and_absent"}
 
 
 def test_absent_and_drawn_without_a_date_is_unknown():

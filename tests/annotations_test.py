@@ -240,6 +240,90 @@ def test_findings_can_fail_a_conversion(source, tmp_path):
         ConvertOptions(fail_on="nonsense")
 
 
+def write_rois(root, rois, *, name="rt.dcm", slices=4, **elements):
+    """Slices of one patient, and a structure set of these ROIs beside them."""
+    for number in range(1, slices + 1):
+        source_folders.write_image(root / f"{number}.dcm", "P1", number)
+    frames = [dicom.read_headers(root / f"{n}.dcm")[0] for n in range(1, slices + 1)]
+    drawn = [
+        (number, label, [outline(frames) for outline in outlines])
+        for number, (label, outlines) in enumerate(rois, 1)
+    ]
+    dataset = rtstruct_objects.structure_set(
+        drawn, frames, StudyInstanceUID=frames[0].study, **elements
+    )
+    rtstruct_objects.save(dataset, root / name)
+
+
+def square(place, *, at=5.0, size=8.0, role="CLOSED_PLANAR"):
+    corners = at + size * np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    return lambda frames: rtstruct_objects.Outline(corners, frames[place], role)
+
+
+def test_rois_that_draw_nothing_cost_nothing_but_themselves(tmp_path):
+    root = tmp_path / "in"
+    hearts = [square(0), square(1), square(2, at=-90.0), square(3)]
+    marks = [square(place, role="POINT") for place in range(4)]
+    write_rois(root, [("heart", hearts), ("tumour", []), ("markers", marks * 4)])
+    result, examples = convert(root, tmp_path, classes="heart;tumour;markers")
+    reasons = counts(result)["reasons"]
+    assert reasons["roi_without_contours"] == reasons["roi_of_points"] == 1
+    assert reasons["contour_outside_image"] == 1
+    flags = [one.annotated for one in examples]
+    assert flags == [(1, 0, 0)] * 3 and len(examples) == 3
+
+
+def test_files_may_have_any_names(tmp_path):
+    rois = [("heart", [square(0)]), ("lung", [square(0, at=20.0), square(1)])]
+    shards = set()
+    for name in ("a.dcm", "z.dcm"):
+        root = tmp_path / name[0]
+        write_rois(root, rois[:1], name=name, SOPInstanceUID=source_folders.uid(1))
+        write_rois(root, rois[1:], name="m.dcm", SOPInstanceUID=source_folders.uid(2))
+        for path in root.glob("[0-9].dcm"):
+            path.rename(path.with_name(f"{name[0]}-{path.name}"))
+        convert(root, tmp_path, classes="lung;heart", id_key_file="public")
+        (shard,) = (tmp_path / "out").glob("*.tfrecord")
+        shards.add(shard.read_bytes())
+    assert len(shards) == 1
+
+
+def test_two_notations_of_one_time_do_not_tell_the_newer(tmp_path):
+    root = tmp_path / "in"
+    for number, time in enumerate(("1011", "101100.000")):
+        write_rois(
+            root,
+            [("heart", [square(0)])],
+            name=f"{number}.rt.dcm",
+            SOPInstanceUID=source_folders.uid("set", number),
+            StructureSetDate="20200101",
+            StructureSetTime=time,
+        )
+    with pytest.raises(ValueError, match="annotated_twice"):
+        convert(root, tmp_path, classes="heart", on_error="fail")
+
+
+def test_findings_stand_where_they_belong(tmp_path):
+    root = tmp_path / "in"
+    outlines = [square(0, at=-90.0), square(0), square(0, at=-4.0), square(3)]
+    write_rois(root, [("heart", outlines)])
+    result, _ = convert(root, tmp_path, classes="heart;all=h.*")
+    entries = result.ledger._entries
+    assert "roi_gap" in entries["rt.dcm"].findings
+    assert "contour_leaves_image" in entries["rt.dcm#1.3"].findings
+    assert "contour_leaves_image" not in entries["rt.dcm#1.2"].findings
+    # One ROI of two terms is not two contours.
+    assert "contour_duplicate" not in counts(result)["findings"]
+
+
+def test_a_gap_between_contour_files_is_a_finding(tmp_path):
+    folder = source_folders.write_folder(tmp_path / "in", annotated=4, outer=0)
+    for patient in folder.patients:
+        folder.contour(patient, 2).unlink()
+    result, _ = convert(folder.root, tmp_path, classes="inner")
+    assert counts(result)["findings"]["annotation_gap"] == 3
+
+
 def test_labels_with_and_without_masks(source, tmp_path):
     table = tmp_path / "labels.csv"
     rows = [f"{name},{age}" for name, age in zip(source.patients, "345", strict=True)]

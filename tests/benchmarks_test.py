@@ -73,8 +73,12 @@ def test_convert_smoke(tmp_path):
     assert list(rates) == [
         "tfdicom, scan, 1 worker",
         "tfdicom, scan, 2 workers",
+        "tfdicom, scan with cached headers, 1 worker",
+        "tfdicom, scan with cached headers, 2 workers",
         "tfdicom, conversion, 1 worker",
         "tfdicom, conversion, 2 workers",
+        "tfdicom, conversion, every image an example, 1 worker",
+        "tfdicom, conversion, every image an example, 2 workers",
         "pydicom, dcmread(stop_before_pixels=True)",
         "pydicom, dcmread().pixel_array",
         "SimpleITK, ReadImage",

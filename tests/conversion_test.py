@@ -548,6 +548,7 @@ def _plant(name, source, tmp_path):
             source_folders.edit(other, SOPInstanceUID=source_folders.uid("other"))
         case "same instance":
             shutil.copy(image, image.with_name("99.dcm"))
+            source_folders.edit(image.with_name("99.dcm"), TriggerTime=5)
         case "image is text":
             image.write_text("hello")
         case "image truncated":

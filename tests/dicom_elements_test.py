@@ -113,6 +113,17 @@ def test_sequences():
     assert item(dataset, "ModalityLUTSequence") is inner[0]
 
 
+@both
+@pytest.mark.parametrize("little", [True, False])
+def test_sequence_of_an_empty_item(kept, little):
+    delimiter = b"\xfe\xff\x00\xe0" if little else b"\xff\xfe\xe0\x00"
+    value = delimiter + bytes(4)
+    dataset = read("ModalityLUTSequence", value, kept=kept, little=little)
+    (found,) = items(dataset, "ModalityLUTSequence")
+    assert len(found) == 0
+    assert text(found, "LUTExplanation") == "" and number(found, "LUTData") is None
+
+
 @pytest.mark.parametrize("value", [b"no sequence", b"\0" * 8, b"\xfe\xff\0\xe0"])
 def test_sequence_that_cannot_be_read(value):
     dataset = read("ModalityLUTSequence", value)

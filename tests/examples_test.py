@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests import source_folders
-from tfdicom import drawing, examples, rasterize
+from tfdicom import counted_frames, drawing, examples, rasterize
 from tfdicom.classes import parse_classes, structures_of
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.drawing import AnnotationRules
@@ -505,7 +505,7 @@ def test_every_roi_of_a_structure_is_compared(folder, boxes, outside):
 
 def test_raters_of_one_frame_share_its_pixels(folder, monkeypatch):
     reads = []
-    read_frame = examples.dicom.read_frame
+    read_frame = counted_frames.dicom.read_frame
 
     def counted(path, *arguments):
         reads.append(path)
@@ -518,7 +518,7 @@ def test_raters_of_one_frame_share_its_pixels(folder, monkeypatch):
         return [ann, bob, *others]
 
     expected = outcomes(folder)[f"dicoms/{PATIENT}/1.dcm"].example
-    monkeypatch.setattr(examples.dicom, "read_frame", counted)
+    monkeypatch.setattr(counted_frames.dicom, "read_frame", counted)
     (series,) = planned(folder, change=two_raters)
     found = [one for one in series_outcomes(folder.root, series, RULES) if one.example]
     assert len(reads) == 5

@@ -21,7 +21,7 @@ PSEUDONYMS = Pseudonyms(b"a key for tests, of enough bytes")
 INNER = Annotation(TEXT, "a.txt", "inner")
 
 
-def shard_result(converted, left=(), drawn=INNER):
+def shard_plan(drawn=INNER):
     """A shard of one image, a.dcm with a.txt, that became this."""
     header = FrameHeader(
         patient_id="Ann",
@@ -53,8 +53,12 @@ def shard_result(converted, left=(), drawn=INNER):
     )
     series = SeriesPlan("who", "study", "series", 0, None, (frame,))
     patient = PatientPlan("who", "Ann", (series,), 1)
-    plan = ShardPlan("train", "train-00000-of-00001.tfrecord", (patient,))
-    return ShardResult(plan, None, (), ShardContent(), converted, left, {})
+    return ShardPlan("train", "train-00000-of-00001.tfrecord", (patient,))
+
+
+def shard_result(converted, left=()):
+    content = ShardContent()
+    return ShardResult("train", ("who",), None, (), content, converted, left, {})
 
 
 @pytest.fixture
@@ -276,7 +280,7 @@ def test_crosswalk_says_whose_each_file_is(ledger, tmp_path):
     result = shard_result((whole("a.dcm"), whole("a.txt")))
     ledger.add_shard(result)
     ledger.leave([LeftFile("stray, one", "other", "stray_file")])
-    plan = Plan((result.plan,), ("train",), {"who": "train"}, {}, (), ())
+    plan = Plan((shard_plan(),), ("train",), {"who": "train"}, {}, (), ())
     path = tmp_path / "crosswalk.csv"
     ledger.write_crosswalk(path, plan)
     with path.open(newline="") as file:
@@ -296,10 +300,10 @@ def test_crosswalk_names_parts_of_objects(ledger, tmp_path):
         whole("rt.dcm#1.4", kind="contour"),
         whole("rt.dcm", kind="object", key=""),
     )
-    result = shard_result(converted, drawn=drawn)
+    result = shard_result(converted)
     ledger.add_shard(result)
     ledger.leave([LeftFile("rt.dcm#2", "contour", "structure_not_used")])
-    plan = Plan((result.plan,), ("train",), {"who": "train"}, {}, (), ())
+    plan = Plan((shard_plan(drawn),), ("train",), {"who": "train"}, {}, (), ())
     path = tmp_path / "crosswalk.csv"
     ledger.write_crosswalk(path, plan)
     with path.open(newline="") as file:

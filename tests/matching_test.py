@@ -240,7 +240,7 @@ def test_only_items_that_classes_use_are_looked_for(match, terms, asked, unused)
 
 def test_item_of_two_terms_is_drawn_for_both(match):
     found = match([described(**THREE)], terms=("heart", "/h.*/"))
-    assert found.drawn["a1"] == [("heart", 1, (10,)), ("/h.*/", 1, (10,))]
+    assert found.drawn["a1"] == [("/h.*/", 1, (10,)), ("heart", 1, (10,))]
 
 
 def test_object_without_anything_of_use(match):
@@ -334,6 +334,33 @@ def test_absence_of_one_of_two_items_says_nothing_of_the_other(match, known):
     assert by_name["a1.dcm"].annotated == frozenset()
 
 
+def of_no_use(reason):
+    """An object whose other lung is of no use from the start."""
+    left = LeftItem(3, None, reason, "ROI 'lung_r'", ("lung_r", "#3"))
+    items = tuple(one for one in THREE["items"] if one[0] != 3)
+    return described(**{**THREE, "items": items, "left": (left,)})
+
+
+@pytest.mark.parametrize(
+    ("reason", "annotated"),
+    [
+        ("roi_without_contours", True),  # nothing was drawn: it adds nothing
+        ("roi_of_points", True),
+        ("roi_not_closed", False),  # an outline was, and is lost
+        ("roi_number_twice", False),
+    ],
+)
+def test_one_roi_of_no_use_and_the_class_of_both(match, reason, annotated):
+    matches = Matches((Match(0, 2, (1,)), Match(1, 2)))
+    result = match(
+        [of_no_use(reason)], lambda *arguments: matches, terms=("/lung_(l|r)/",)
+    )
+    wanted = {"/lung_(l|r)/"} if annotated else set()
+    assert result.frames[0].annotated == wanted == result.frames[2].annotated
+    assert result.reasons["rt.dcm#3"] == ("contour", reason)
+    assert ("rt.dcm#2.1" in result.reasons) != annotated
+
+
 def test_absence_of_both_items_is_absence(match):
     matches = Matches((Match(0, 2), Match(0, 3), Match(1, 2, (1,)), Match(1, 3)))
     result = match(
@@ -343,7 +370,7 @@ def test_absence_of_both_items_is_absence(match):
     assert result.frames[2].absent == () and result.frames[2].annotations
 
 
-def test_findings_are_told_once_and_edge_rules_go_along(match):
+def test_findings_are_told_of_the_object_and_edge_rules_go_along(match):
     def found(*arguments):
         return Matches(
             (Match(0, 1), Match(1, 1, (7, 8)), Match(0, 2, (1,)), Match(1, 2, (2,))),
@@ -353,10 +380,11 @@ def test_findings_are_told_once_and_edge_rules_go_along(match):
 
     result = match([described(**THREE)], found, terms=("heart", "lung_l"))
     by_name = {one.name: one for one in result.frames}
-    assert by_name["a1.dcm"].findings == (("rt.dcm#2.1", "queer"),)
+    assert by_name["a1.dcm"].findings == (("rt.dcm", "queer"),)
     assert by_name["a2.dcm"].findings == (
-        ("rt.dcm#1.7", "odd"),
-        ("rt.dcm#1.7", "strange"),
+        ("rt.dcm", "odd"),
+        ("rt.dcm", "strange"),
+        ("rt.dcm", "queer"),
     )
     rules = {
         (one.name, each.item): each.edge_rule
@@ -398,7 +426,7 @@ def test_contour_files_are_bound_to_terms(match):
         "b1.dcm": (),
     }
     found = match([], paired=paired, terms=("heart", "/h.*/"))
-    assert found.drawn == {"a1": [("heart", 0, ()), ("/h.*/", 0, ())]}
+    assert found.drawn == {"a1": [("/h.*/", 0, ()), ("heart", 0, ())]}
     assert {one.path for one in found.frames[0].annotations} == {"1.txt"}
     assert found.reasons == {"2.txt": ("contour", "structure_not_used")}
     assert not found.asked

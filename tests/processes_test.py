@@ -1,6 +1,8 @@
 import functools
+import gc
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -81,6 +83,28 @@ def test_death_of_a_worker_ends_the_work_with_a_message(die):
     with pytest.raises(RuntimeError, match="worker process died.*--num_workers"):
         list(mapped(functools.partial(die, 4), range(20), 2))
     assert time.monotonic() - start < 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers may not be forked")
+def test_forked_workers_take_functions_and_items_as_they_are():
+    script = (
+        "from tfdicom.processes import map_in_processes as run\n"
+        "items = [lambda: 1, lambda: 2, lambda: 3]\n"
+        "calls = run(lambda one: one(), items, workers=2, progress=lambda n: None)\n"
+        "print(*calls)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1 2 3\n"
+
+
+def test_garbage_is_collected_as_before_afterwards():
+    before = gc.get_threshold()
+    with pytest.raises(KeyError), processes.rarely_collecting():
+        assert gc.get_threshold()[0] == 100 * before[0] > 0
+        raise KeyError
+    assert gc.get_threshold() == before
 
 
 def test_threads_of_this_process_do_no_harm():

@@ -77,6 +77,7 @@ def test_burned_in_annotation_no_is_fine(source):
 def test_of_two_files_with_one_instance_uid_neither_is_used(source):
     patient = source.patients[0]
     shutil.copy(source.image(patient, 1), source.image(patient, 99))
+    source_folders.edit(source.image(patient, 99), TriggerTime=5)
     found = scan_folder(source)
     assert reasons(found) == {
         f"dicoms/{patient}/1.dcm": "duplicate_instance",
@@ -84,6 +85,14 @@ def test_of_two_files_with_one_instance_uid_neither_is_used(source):
     }
     assert {one.kind for one in found.left} == {"image"}
     assert len(found.frames) == 8
+
+
+def test_of_identical_copies_one_is_used(source):
+    patient = source.patients[0]
+    shutil.copy(source.image(patient, 1), source.image(patient, 99))
+    found = scan_folder(source)
+    assert reasons(found) == {f"dicoms/{patient}/99.dcm": "identical_copy"}
+    assert len(found.frames) == 9
 
 
 def write_cine(path, frames):
@@ -98,6 +107,8 @@ def test_file_of_several_frames(tmp_path, copies):
     paths = ["a.dcm", "b.dcm"][:copies]
     for path in paths:
         write_cine(tmp_path / path, 3)
+    if copies == 2:
+        source_folders.edit(tmp_path / "b.dcm", TriggerTime=5)
     found = scan_some(tmp_path, paths)
     if copies == 1:
         assert [one.name for one in found.frames] == ["a.dcm#1", "a.dcm#2", "a.dcm#3"]

@@ -15,8 +15,8 @@ from tfdicom import (
     manifest,
     tfrecord_file,
 )
-from tfdicom.intensity_statistics import ValueCounts
 from tfdicom.label_kinds import LabelInfo
+from tfdicom.value_counts import ValueCounts
 
 CLASSES = ("inner", "outer")
 

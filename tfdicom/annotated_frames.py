@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from tfdicom.frame_headers import FrameHeader
 from tfdicom.scan import ScannedFrame, frame_name
 from tfdicom.sources.annotation_objects import AnnotationObject
-from tfdicom.sources.candidates import Annotation, LeftFile
+from tfdicom.sources.candidates import RTSTRUCT, Annotation, LeftFile
 
 NEWEST, RATERS, ERROR = "newest", "raters", "error"
 
@@ -88,6 +88,8 @@ def resolved(
         if len(objects) > 1 and (not agree or policy == ERROR):
             newest = _newest(frame, term, objects, policy)
             reason = "annotated_again_later" if newest else "annotated_twice"
+            if newest and _only_implied(term, newest, objects[newest], drawn):
+                newest, reason = None, "drawn_and_absent"
             refused |= {(term, path) for path in objects if path != newest}
             findings += _tell_refused(frame, drawn, term, newest, reason, left)
     yield _frame(frame, drawn, refused, "", findings)
@@ -111,6 +113,19 @@ def _newest(
     found = [path for path, value in created.items() if value == newest]
     # One without a date may be older or newer than all others.
     return found[0] if all(created.values()) and len(found) == 1 else None
+
+
+def _only_implied(
+    term: str, newest: str, described: AnnotationObject | None, drawn: DrawnHere
+) -> bool:
+    """Whether the newest object has no more to say than that it drew nothing here.
+
+    A structure set says of no slice that the structure is absent, as a SEG does.
+    """
+    draws = any(
+        note.structure == term and note.path == newest for _, note in drawn.annotations
+    )
+    return not draws and described is not None and described.kind == RTSTRUCT
 
 
 def _tell_refused(
@@ -141,11 +156,12 @@ def _frame(
     rater: str,
     findings: Iterable[tuple[str, str]],
 ) -> AnnotatedFrame:
-    annotations = tuple(
-        one
+    kept = [
+        (described, one)
         for described, one in drawn.annotations
         if (one.structure, one.path if described else "") not in refused
-    )
+    ]
+    annotations = tuple(one for _, one in sorted(kept, key=_order))
     present = {one.structure for one in annotations}
     absent = dict.fromkeys(
         term
@@ -155,6 +171,15 @@ def _frame(
     return AnnotatedFrame(
         frame.path, frame.header, annotations, tuple(absent), rater, tuple(findings)
     )
+
+
+def _order(
+    drawn: tuple[AnnotationObject | None, Annotation],
+) -> tuple[str, str, int, tuple[int, ...]]:
+    """An order that no file name decides where the object has a UID."""
+    described, one = drawn
+    name = described.instance if described else one.path
+    return one.structure, name, one.item, one.parts
 
 
 def _by_rater(
@@ -171,7 +196,8 @@ def _by_rater(
     if not raters:
         yield AnnotatedFrame(frame.path, frame.header)
     for rater, mine in sorted(raters.items()):
-        names = {name for _, one in mine.annotations for name in one.candidates}
+        names = {one.path for _, one in mine.annotations}
+        names |= {name for _, one in mine.annotations for name in one.candidates}
         mine.findings = [one for one in drawn.findings if one[0] in names]
         for found in resolved(frame, mine, NEWEST, left):
             yield dataclasses.replace(found, rater=rater)

@@ -219,6 +219,9 @@ def _drawing(
         ),
         left=left,
         findings=tuple(dict.fromkeys([*of_each, *findings])),
+        part_findings=tuple(
+            (one.contour.part, code) for one in filled for code in one.findings
+        ),
         edge_rule=rules.edge_rule,
         hole_rule=rules.hole_rule,
     )

@@ -47,6 +47,7 @@ class ConversionResult:
 
 
 @accepts_options(ConvertOptions)
+@processes.rarely_collecting()
 def convert(*, options: ConvertOptions) -> ConversionResult:
     """Converts images and annotations into TFRecord files.
 
@@ -139,7 +140,7 @@ def _check_results(results: Sequence[ShardResult]) -> None:
     examples: collections.Counter = collections.Counter()
     seen: dict[str, tuple[str, str]] = {}
     for result in results:
-        split = result.plan.split
+        split = result.split
         examples[split] += result.info.examples
         for pixel_hash, path in result.pixel_hashes.items():
             other, other_path = seen.setdefault(pixel_hash, (split, path))

@@ -118,7 +118,7 @@ def _splits(
 ) -> dict[str, SplitInfo]:
     by_split = collections.defaultdict(list)
     for result in results:
-        by_split[result.plan.split].append(result)
+        by_split[result.split].append(result)
     names = [one.name for one in rules.classes]
     return {name: _split(by_split[name], names, labels) for name in plan.split_names}
 
@@ -134,9 +134,7 @@ def _split(
     kinds = sorted(content.frames.items(), key=lambda item: str(item[0]))
     return SplitInfo(
         examples=sum(result.info.examples for result in results),
-        patients=tuple(
-            patient.patient for result in results for patient in result.plan.patients
-        ),
+        patients=tuple(patient for result in results for patient in result.patients),
         shards=tuple(result.info for result in results),
         frames=tuple(
             FrameKind(shape, dtype, modality, units, count)

@@ -10,22 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from tfdicom import dicom, drawing, example_schema, quality
+from tfdicom import drawing, example_schema, quality
+from tfdicom.counted_frames import CountedFrame, count, read_counted
 from tfdicom.deidentify import signed_64_bits
 from tfdicom.dicom import Frame
 from tfdicom.drawing import AnnotationRules, DrawnAnnotation, draw_frame
 from tfdicom.example_schema import FrameExample
-from tfdicom.intensity_statistics import (
-    IntensityStatistics,
-    PixelCounts,
-    Rescale,
-    Tally,
-    count_pixels,
-)
+from tfdicom.intensity_statistics import IntensityStatistics
 from tfdicom.quality import SliceArea
 from tfdicom.reasons import InputSkipped
 from tfdicom.series import FramePlan, SeriesPlan
-from tfdicom.sources.candidates import IMAGE, TEXT, LeftFile
+from tfdicom.sources.candidates import IMAGE, TEXT, Annotation, LeftFile
+from tfdicom.value_counts import PixelCounts, Tally
 
 # Decoded frames of a series that are kept between the pass for its statistics and the
 # pass for its examples; what does not fit is decoded a second time.
@@ -53,18 +49,6 @@ class FrameOutcome:
     intensities: Mapping[str, PixelCounts] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True)
-class _ReadFrame:
-    """A frame as it was read, and how often its values occur."""
-
-    decoded: Frame
-    counts: PixelCounts
-
-    @property
-    def nbytes(self) -> int:
-        return self.decoded.pixels.nbytes + self.counts.nbytes
-
-
 def series_outcomes(
     folder: pathlib.Path, series: SeriesPlan, rules: AnnotationRules
 ) -> Iterator[FrameOutcome]:
@@ -76,14 +60,14 @@ def series_outcomes(
       rules: How annotations become masks.
     """
     tally, room = Tally(), _KEPT_BYTES
-    kept: dict[str, _ReadFrame] = {}
+    kept: dict[str, CountedFrame] = {}
     broken: dict[str, InputSkipped] = {}
     counted: set[str] = set()
     for frame in series.frames:
         if frame.name not in counted:  # once, however many raters there are
             counted.add(frame.name)
             try:
-                read = _read(folder, frame, rules)
+                read = read_counted(folder / frame.path, frame.header, rules.pixels)
             except InputSkipped as skipped:
                 broken[frame.name] = skipped
             else:
@@ -98,22 +82,19 @@ def series_outcomes(
     areas: list[_NamedArea] = []
     for frame in series.frames:
         if frame.example and frame.name not in broken:
-            read = kept.get(frame.name) or _read(folder, frame, rules)
+            read = kept.get(frame.name) or read_counted(
+                folder / frame.path, frame.header, rules.pixels
+            )
             outcome, drawn = _outcome(folder, series, frame, read, statistics, rules)
             yield outcome
             areas += _areas(frame, drawn)
-    findings = _series_findings(series, areas)
+    findings = _series_findings(areas)
     if findings:
         yield FrameOutcome(series.frames[0], findings=findings)
 
 
-def _read(folder: pathlib.Path, frame: FramePlan, rules: AnnotationRules) -> _ReadFrame:
-    decoded = dicom.read_frame(folder / frame.path, frame.header, rules.pixels)
-    return _ReadFrame(decoded, _count(decoded, decoded.pixels))
-
-
-#: A candidate, and how much of its slice it covers.
-_NamedArea = tuple[str, SliceArea]
+#: An annotation, and how much of its slice it covers.
+_NamedArea = tuple[Annotation, SliceArea]
 
 
 def _areas(frame: FramePlan, drawn: Iterable[DrawnAnnotation]) -> Iterator[_NamedArea]:
@@ -124,18 +105,17 @@ def _areas(frame: FramePlan, drawn: Iterable[DrawnAnnotation]) -> Iterator[_Name
     for one in drawn:
         area = float(one.drawing.plane.sum()) * pixel
         where = frame.slice_index, frame.phase_index
-        yield (
-            one.annotation.candidates[0],
-            SliceArea(one.annotation.structure, *where, area),
-        )
+        yield one.annotation, SliceArea(one.annotation.structure, *where, area)
 
 
-def _series_findings(
-    series: SeriesPlan, areas: Sequence[_NamedArea]
-) -> dict[str, tuple[str, ...]]:
+def _series_findings(areas: Sequence[_NamedArea]) -> dict[str, tuple[str, ...]]:
     """What only neighbouring slices together tell, by candidate."""
-    found = quality.neighbour_findings([area for _, area in areas], gaps=False)
-    return {areas[at][0]: codes for at, codes in found.items()}
+    findings: dict[str, tuple[str, ...]] = {}
+    for from_text in (True, False):  # of objects, matching knows the gaps
+        some = [one for one in areas if (one[0].kind == TEXT) == from_text]
+        found = quality.neighbour_findings([one for _, one in some], gaps=from_text)
+        findings |= {some[at][0].candidates[0]: codes for at, codes in found.items()}
+    return findings
 
 
 def _left(frame: FramePlan, skipped: InputSkipped) -> Iterator[LeftFile]:
@@ -145,17 +125,11 @@ def _left(frame: FramePlan, skipped: InputSkipped) -> Iterator[LeftFile]:
             yield LeftFile(name, one.candidate_kind, "image_unusable", frame.name)
 
 
-def _count(frame: Frame, pixels: np.ndarray) -> PixelCounts:
-    """Counts pixels of a frame, all or some."""
-    names = ("rescale_slope", "rescale_intercept", "padding")
-    return count_pixels(pixels, Rescale(*(frame.attributes[name] for name in names)))
-
-
 def _outcome(
     folder: pathlib.Path,
     series: SeriesPlan,
     frame: FramePlan,
-    read: _ReadFrame,
+    read: CountedFrame,
     series_statistics: IntensityStatistics | None,
     rules: AnnotationRules,
 ) -> tuple[FrameOutcome, list[DrawnAnnotation]]:
@@ -189,7 +163,7 @@ def _outcome(
         tuple(left),
         _findings(frame, drawn, decoded, rules),
         _pixel_hash(decoded.pixels),
-        {"all": read.counts, "foreground": _count(decoded, inside)},
+        {"all": read.counts, "foreground": count(decoded, inside)},
     )
     return outcome, drawn
 
@@ -232,7 +206,12 @@ def _findings(
         add(name, [code])
     planes: dict[str, np.ndarray] = {}
     contours: dict[str, list[np.ndarray]] = {}
-    for one in drawn:  # several ROIs may be one structure
+    seen: set[tuple[str, int]] = set()
+    for one in drawn:  # several ROIs may be one structure, and one ROI be several
+        item = one.annotation.path, one.annotation.item
+        if item in seen:
+            continue
+        seen.add(item)
         structure, plane = one.annotation.structure, one.drawing.plane
         planes[structure] = plane | planes.get(structure, np.False_)
         outlines = contours.setdefault(structure, [])
@@ -242,8 +221,11 @@ def _findings(
     )
     for one in drawn:
         name = one.annotation.candidates[0]
-        add(name, one.drawing.findings)
+        of_parts = {code for _, code in one.drawing.part_findings}
+        add(name, (code for code in one.drawing.findings if code not in of_parts))
         add(name, odd.get(one.annotation.structure, ()))
+        for part, code in one.drawing.part_findings:
+            add(one.annotation.candidate_of(part), [code])
     return {name: tuple(codes) for name, codes in found.items() if codes}
 
 

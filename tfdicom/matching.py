@@ -36,6 +36,10 @@ from tfdicom.sources.candidates import (
 )
 from tfdicom.structures import items_unused, items_used, terms_of
 
+_NOWHERE = -1  # an item that no frame has
+# Why an ROI is of no use where that takes nothing from its class.
+_ADDS_NOTHING = ("roi_without_contours", "roi_of_points")
+
 _MATCH = {RTSTRUCT: rtstruct.match, SEG: seg.match, MASKS: masks.match}
 
 
@@ -47,6 +51,7 @@ class _Task:
     places: tuple[int, ...]
     frames: tuple[FrameHeader, ...]
     items: Mapping[int, tuple[str, ...]]
+    terms: tuple[str, ...]
 
 
 def match_annotations(
@@ -121,6 +126,7 @@ def _tasks(
         left += (
             _left_file(one, LeftItem(item.number, None, "structure_not_used"))
             for item in items_unused(one, terms)
+            if one.kind != MASKS  # every mask has the values of all masks as items
         )
         used = items_used(one, terms)
         places = find.frames_of(one)
@@ -130,7 +136,7 @@ def _tasks(
             left.append(LeftFile(one.path, OBJECT, "series_missing"))
         else:
             headers = tuple(frames[place].header for place in places)
-            yield _Task(one, places, headers, used)
+            yield _Task(one, places, headers, used, tuple(terms))
 
 
 def _judged(left: LeftItem, terms: Sequence[str]) -> LeftItem:
@@ -240,11 +246,20 @@ def _items_wanted(task: _Task, matches: Matches) -> dict[tuple[str, str], set[in
         series_of[match.item].add(task.frames[match.frame].series)
     failed = {one.item for one in matches.left} - set(series_of)
     wanted = collections.defaultdict(set)
+    # An outline that is of no use leaves its class unknown.
+    lost = [
+        term
+        for one in task.described.left
+        if one.reason not in _ADDS_NOTHING
+        for term in terms_of(one.names, task.terms)
+    ]
     for series in {one.series for one in task.frames}:
         for item, terms in task.items.items():
             if series in series_of[item] or item in failed:
                 for term in terms:
                     wanted[term, series].add(item)
+        for term in lost:
+            wanted[term, series].add(_NOWHERE)
     return wanted
 
 
@@ -267,9 +282,9 @@ def _enter_one(
             here.absent.append((described, term))
     elif whole:
         here.annotations.append((described, one))
-        if match.item not in told:  # once for each item
-            codes = matches.findings.get(match.item, ())
-            here.findings += ((one.candidates[0], code) for code in codes)
+        # Of the object: any one of its parts may yet be left out.
+        codes = matches.findings.get(match.item, ())
+        here.findings += ((described.path, code) for code in codes)
         told.add(match.item)
     else:
         left += (

@@ -51,7 +51,7 @@ def checked(vertices: npt.ArrayLike) -> Floats:
 
 def edges_of(vertices: Floats) -> Edges:
     """Sorts each edge's ends, so that two polygons compute a shared edge alike."""
-    following = np.roll(vertices, -1, axis=0)
+    following = np.concatenate([vertices[1:], vertices[:1]])
     swap = (vertices[:, 1] > following[:, 1])[:, np.newaxis]
     return np.where(swap, following, vertices), np.where(swap, vertices, following)
 
@@ -170,6 +170,10 @@ def crossing_rows(edges: Edges, tolerance: float = 0.0) -> Floats:
     # Of edges sorted by their upper end, only those that start within one can cross it.
     reach = upper[:, 1].searchsorted(lower[:, 1], side="right")
     one, two = ranges(np.arange(1, len(upper) + 1), reach)
+    # Most pairs are edges of opposite sides, far from each other.
+    left, right = np.minimum(upper, lower)[:, 0], np.maximum(upper, lower)[:, 0]
+    near = (left[two] <= right[one]) & (left[one] <= right[two])
+    one, two = one[near], two[near]
     above, below = (_side(end[two], upper[one], lower[one]) for end in (upper, lower))
     parted = (above * below < 0) & (np.minimum(abs(above), abs(below)) > tolerance)
     one, two, above, below = one[parted], two[parted], above[parted], below[parted]

@@ -238,8 +238,9 @@ def _centres_on_path(
             f"tolerance is {tolerance}; allowed are 0 to {_LARGEST_TOLERANCE} pixels"
         )
     found = np.zeros(shape, dtype=np.bool_)
-    start, stop = vertices, np.roll(vertices, -1, axis=0)
-    flat = np.ptp([start, stop], axis=0).argmax(axis=1) == 0
+    start, stop = vertices, np.concatenate([vertices[1:], vertices[:1]])
+    run, rise = np.abs(stop - start).T
+    flat = run >= rise
     _mark_centres(found, start[flat], stop[flat], tolerance)
     _mark_centres(found.T, start[~flat, ::-1], stop[~flat, ::-1], tolerance)
     return found

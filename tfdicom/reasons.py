@@ -68,6 +68,15 @@ REASONS = {
         "Take all but one out of the input folder, name one kind with --annotations, "
         "or keep all with --several_annotations=raters.",
     ),
+    "drawn_and_absent": Reason(
+        "The structure is drawn here, and a newer structure set that has it elsewhere "
+        "draws nothing here.",
+        "Was it taken back, or are the two parts of one? Take the older object out of "
+        "the input folder, or --several_annotations=raters.",
+    ),
+    "identical_copy": Reason(
+        "Another file has the same content.", "Nothing to do.", fault=False
+    ),
     "series_missing": Reason(
         "No image that the object refers to is in the input folder.",
         "Look for the images, or take the object out of the input folder.",
@@ -131,10 +140,12 @@ REASONS = {
     "contour_not_closed": Reason(
         "The contour is an open line, which encloses nothing.",
         "Nothing to do if it is a path or a marker; else close it.",
+        fault=False,
     ),
     "contour_of_points": Reason(
         "The contour is a point; it may stand for a structure of one voxel.",
         "Nothing to do if it is a marker; else draw it as an outline.",
+        fault=False,
     ),
     "contour_without_type": Reason(
         "The contour has no Contour Geometric Type (3006,0042).",
@@ -162,15 +173,19 @@ REASONS = {
         "Export the image with its position, orientation and pixel spacing.",
     ),
     "roi_without_contours": Reason(
-        "The ROI has no contours.", "Nothing to do if it is not needed; else draw it."
+        "The ROI has no contours.",
+        "Nothing to do if it is not needed; else draw it.",
+        fault=False,
     ),
     "roi_of_points": Reason(
         "The ROI consists of points.",
         "Nothing to do if they are markers; else draw outlines.",
+        fault=False,
     ),
     "roi_not_closed": Reason(
         "None of the ROI's contours is closed.",
         "Nothing to do if they are paths or markers; else close them.",
+        fault=False,
     ),
     "roi_number_twice": Reason(
         "Two ROIs have one ROI Number (3006,0022), so their contours cannot be told "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import hashlib
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -126,11 +127,39 @@ def scan_files(
             objects.append(found)
         else:
             frames += [ScannedFrame(file.path, header) for header in found]
+    copies = _copies(folder, frames, objects)
+    left += (LeftFile(path, kind, "identical_copy") for path, kind in copies.items())
     return Scan(
-        tuple(_without_duplicates(frames, left)),
-        tuple(_without_duplicate_objects(objects, left)),
+        tuple(_without_duplicates([f for f in frames if f.path not in copies], left)),
+        tuple(
+            _without_duplicate_objects(
+                [one for one in objects if one.path not in copies], left
+            )
+        ),
         tuple(left),
     )
+
+
+def _copies(
+    folder: pathlib.Path,
+    frames: Sequence[ScannedFrame],
+    objects: Sequence[AnnotationObject],
+) -> dict[str, str]:
+    """Kind by path, of files that are another file's copy byte for byte."""
+    paths: dict[tuple[str, str], dict[str, None]] = collections.defaultdict(dict)
+    for frame in frames:
+        paths[IMAGE, frame.header.instance][frame.path] = None
+    for one in objects:
+        paths[OBJECT, one.instance][one.path] = None
+    found: dict[str, str] = {}
+    for (kind, instance), same in paths.items():
+        contents: set[bytes] = set()
+        for path in sorted(same) if instance and len(same) > 1 else ():
+            digest = hashlib.sha256((folder / path).read_bytes()).digest()
+            if digest in contents:
+                found[path] = kind
+            contents.add(digest)
+    return found
 
 
 def _with_cache(

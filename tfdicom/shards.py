@@ -13,12 +13,12 @@ from tfdicom.dataset_index import IndexEntry
 from tfdicom.drawing import AnnotationRules
 from tfdicom.example_schema import FrameExample
 from tfdicom.examples import FrameOutcome, series_outcomes
-from tfdicom.intensity_statistics import PixelCounts, Tally
 from tfdicom.label_kinds import LabelCounts
 from tfdicom.manifest import ShardInfo
 from tfdicom.plan import PatientPlan, ShardPlan
 from tfdicom.sources.candidates import IMAGE, OBJECT, TEXT, LeftFile
 from tfdicom.tfrecord_file import TFRecordWriter
+from tfdicom.value_counts import PixelCounts, Tally
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,10 +88,21 @@ class ShardContent:
 class ShardResult:
     """A shard that was written.
 
-    ``pixel_hashes`` maps each pixel hash to the path of an image that has it.
+    Its plan stays behind: it is far larger, and the process that asks has it.
+
+    Attributes:
+      split: Its split.
+      patients: Pseudonyms of its patients.
+      info: The file.
+      index: Its examples.
+      content: What they add up to.
+      converted: What became an example, or part of one.
+      left: What became nothing.
+      pixel_hashes: Path of an image by the hash of its pixels.
     """
 
-    plan: ShardPlan
+    split: str
+    patients: tuple[str, ...]
     info: ShardInfo
     index: tuple[IndexEntry, ...]
     content: ShardContent
@@ -144,7 +155,8 @@ def write_shard(
         annotated=dict(sorted(content.annotated.items())),
     )
     return ShardResult(
-        shard,
+        shard.split,
+        tuple(patient.patient for patient in shard.patients),
         info,
         tuple(index),
         content,

@@ -39,10 +39,10 @@ class ImagePlane:
                 "(0020,0032) 'Image Position (Patient)' should be three finite "
                 f"numbers; got {self.position}"
             )
-        row, column = np.reshape(self.orientation, (2, 3))
-        gram = np.array([row @ row - 1, column @ column - 1, row @ column])
+        row, column = self.orientation[:3], self.orientation[3:]
+        gram = (_dot(row, row) - 1, _dot(column, column) - 1, _dot(row, column))
         # Written so that a NaN fails.
-        if not np.all(np.abs(gram) <= _ORTHONORMAL_TOLERANCE):
+        if not all(abs(one) <= _ORTHONORMAL_TOLERANCE for one in gram):
             raise ValueError(
                 "(0020,0037) 'Image Orientation (Patient)' should be two orthogonal "
                 f"unit vectors; got {self.orientation}"
@@ -90,12 +90,16 @@ class ImagePlane:
 
     def is_parallel_to(self, other: ImagePlane) -> bool:
         """Whether both have one orientation and pixel spacing."""
-        turned = np.subtract(self.orientation, other.orientation)
-        scaled = np.subtract(self.pixel_spacing, other.pixel_spacing)
-        return bool(
-            np.abs(turned).max() < _SAME_ORIENTATION
-            and np.abs(scaled).max() < _SAME_ORIENTATION * max(self.pixel_spacing)
+        turned = zip(self.orientation, other.orientation, strict=True)
+        scaled = zip(self.pixel_spacing, other.pixel_spacing, strict=True)
+        largest = _SAME_ORIENTATION * max(self.pixel_spacing)
+        return all(abs(a - b) < _SAME_ORIENTATION for a, b in turned) and all(
+            abs(a - b) < largest for a, b in scaled
         )
+
+
+def _dot(one: Sequence[float], other: Sequence[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))
 
 
 def slice_indices(distances: Sequence[float]) -> list[int]:

@@ -76,6 +76,8 @@ def structure_names(
     counts: collections.Counter[tuple[str, ...]] = collections.Counter()
     counts.update((one.structure,) for one in drawn)
     counts.update(item.names for each in objects for item in each.items)
+    # Those that draw nothing have names too; the ledger says why they draw nothing.
+    counts.update(one.names for each in objects for one in each.left if one.names)
     found: dict[str, int] = collections.defaultdict(int)
     matched: dict[str, tuple[str, ...]] = {}
     for names, count in sorted(counts.items()):
@@ -105,7 +107,10 @@ def suggestion(names: StructureNames) -> str:
     """A ``--classes`` flag that would take what was found, one class for each name."""
     parts: list[str] = []
     taken: set[str] = set()
-    for number, name in enumerate(list(names.found)[:_SHOWN], 1):
+    found = list(names.found)
+    if "mask" in found:  # which is what the values of masks are together
+        found = [name for name in found if not name.startswith("#")]
+    for number, name in enumerate(found[:_SHOWN], 1):
         letters = re.sub("[^a-z0-9]+", "_", name.lower()).strip("_")
         if not letters[:1].isalpha() or letters in taken:
             letters = f"class{number}_{letters}".rstrip("_")

@@ -14,7 +14,7 @@ from tfdicom.classes import SegmentationClass, parse_classes, structures_of
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.ledger import Ledger
 from tfdicom.progress import Progress
-from tfdicom.reasons import InputSkipped
+from tfdicom.reasons import REASONS, InputSkipped
 from tfdicom.scan import (
     A_MASK,
     AN_IMAGE,
@@ -114,7 +114,10 @@ def survey(folder: pathlib.Path, options: ConvertOptions, ledger: Ledger) -> Sur
             count = len(listing.images) + len(listing.others)
             raise ValueError(f"none of the {count} files found is a usable image")
         if not any(paired.values()) and not objects and not options.without_masks:
-            raise ValueError(_nothing_drawn(folder, listing, options))
+            found = bool(objects) or any(
+                one.kind == OBJECT and REASONS[one.reason].fault for one in scan.left
+            )
+            raise ValueError(_nothing_drawn(folder, listing, options, found))
         classes = _classes(drawn, objects, options)
     terms = structures_of(classes)
     names = structure_names(drawn, objects, terms)
@@ -255,13 +258,15 @@ def _is_hidden(path: str) -> bool:
 
 
 def _nothing_drawn(
-    folder: pathlib.Path, listing: PathListing, options: ConvertOptions
+    folder: pathlib.Path, listing: PathListing, options: ConvertOptions, found: bool
 ) -> str:
     drawn = sum(bool(one) for one in listing.images.values())
     if listing.layout and drawn:
         return f"none of the {drawn} images with contours can be used"
     if listing.layout:
         return "no contour could be paired with an image"
+    if found:
+        return f"{folder}: none of the annotations found can be used"
     lines = [f"{folder}: no annotation was found (--annotations={options.annotations})"]
     if options.annotations == "auto":
         lines.append(contours.no_layout(folder, options.layouts, listing.others))

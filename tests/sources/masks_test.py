@@ -102,7 +102,7 @@ def test_values_that_are_refused(text, message):
         ),
         (
             {"values": {1: "in"}, "class_name": "organ"},
-            {0: ("organ",), 1: ("in", "#1")},
+            {0: ("organ",)},
             [],
         ),
     ],

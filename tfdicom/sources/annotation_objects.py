@@ -13,9 +13,27 @@ functions:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 import numpy as np
+
+
+def created(dates: Iterable[tuple[str, str]]) -> str:
+    """When an object was made, as digits: 8 of the date, 12 of the time.
+
+    Args:
+      dates: A DICOM date (DA) and time (TM) each, the best first; what is missing at
+        the end of a time is zero.
+
+    Returns:
+      The first that has a date; empty text if none has.
+    """
+    for date, time in dates:
+        day, hour = (re.sub(r"\D", "", value) for value in (date, time))
+        if len(day) == 8:
+            return day + hour[:12].ljust(12, "0")
+    return ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +153,7 @@ class Drawing:
       contours: Outlines, where the object has them.
       left: Parts that could not be used.
       findings: Codes of what is odd.
+      part_findings: Part and code, of those that one contour alone is odd by.
       edge_rule: Rule that was used; None without contours.
       hole_rule: Rule that was used; None without contours.
     """
@@ -144,6 +163,7 @@ class Drawing:
     contours: tuple[DrawnContour, ...] = ()
     left: tuple[LeftItem, ...] = ()
     findings: tuple[str, ...] = ()
+    part_findings: tuple[tuple[int, str], ...] = ()
     edge_rule: str | None = None
     hole_rule: str | None = None
 

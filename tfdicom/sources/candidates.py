@@ -44,11 +44,15 @@ class Annotation:
     @property
     def candidates(self) -> tuple[str, ...]:
         """Names of what it uses in the ledger: the file, or parts of the object."""
-        if self.kind == TEXT:
-            return (self.path,)
         if not self.parts:
-            return (candidate_name(self.path, self.item, None),)
-        return tuple(candidate_name(self.path, self.item, one) for one in self.parts)
+            return (self.candidate_of(None),)
+        return tuple(self.candidate_of(part) for part in self.parts)
+
+    def candidate_of(self, part: int | None) -> str:
+        """Name of one part."""
+        if self.kind == TEXT:
+            return self.path
+        return candidate_name(self.path, self.item, part)
 
 
 def candidate_name(path: str, item: int | None, part: int | None) -> str:

@@ -52,7 +52,7 @@ def read_object(
       path: The file.
       name: Its path relative to the input folder.
       values: Names of values, as of `parse_values`; None takes them as they come.
-      class_name: What all values but zero are together.
+      class_name: What all values but zero are together; then ``values`` say nothing.
 
     Raises:
       InputSkipped: It cannot be read, or its values are no labels.
@@ -62,11 +62,11 @@ def read_object(
         raise InputSkipped("mask_too_many_values", f"{len(found)} values")
     items = [AnnotatedItem(ANY, (class_name,))] if class_name is not None else []
     left: tuple[LeftItem, ...] = ()
-    if values is not None:
+    if class_name is None and values is not None:
         items += [
             AnnotatedItem(one, (values[one], f"#{one}")) for one in sorted(values)
         ]
-        left = () if class_name is not None else _unmapped(found, values)
+        left = _unmapped(found, values)
     elif class_name is None:
         items += [AnnotatedItem(one, (f"#{one}",)) for one in found]
     return AnnotationObject(

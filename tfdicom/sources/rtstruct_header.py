@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import collections
-import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import pydicom
 
 from tfdicom import contour_masks
 from tfdicom.reasons import InputSkipped
-from tfdicom.sources import rtstruct_file
+from tfdicom.sources import annotation_objects, rtstruct_file
 from tfdicom.sources.annotation_objects import (
     AnnotatedItem,
     AnnotationObject,
@@ -129,16 +128,10 @@ def _codes(dataset: pydicom.Dataset) -> dict[int, list[str]]:
 
 
 def _created(dataset: pydicom.Dataset) -> str:
-    for date, time in (
-        ("StructureSetDate", "StructureSetTime"),
-        ("InstanceCreationDate", "InstanceCreationTime"),
-    ):
-        day, hour = (
-            re.sub(r"\D", "", text(dataset, keyword)) for keyword in (date, time)
-        )
-        if len(day) == 8:
-            return day + hour[:12].ljust(12, "0")
-    return ""
+    return annotation_objects.created(
+        (text(dataset, f"{kind}Date"), text(dataset, f"{kind}Time"))
+        for kind in ("StructureSet", "InstanceCreation")
+    )
 
 
 def _rater(dataset: pydicom.Dataset) -> str:

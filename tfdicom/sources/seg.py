@@ -10,7 +10,6 @@ import functools
 import io
 import os
 import pathlib
-import re
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -21,7 +20,7 @@ from pydicom.uid import UID
 from tfdicom.dicom_elements import quiet, text
 from tfdicom.frame_headers import FrameHeader
 from tfdicom.reasons import InputSkipped
-from tfdicom.sources import seg_header, seg_placement, seg_sampling
+from tfdicom.sources import annotation_objects, seg_header, seg_placement, seg_sampling
 from tfdicom.sources.annotation_objects import (
     AnnotationObject,
     Drawing,
@@ -77,13 +76,11 @@ def _described(
 
 
 def _created(dataset: Dataset) -> str:
-    """Date and time as digits, of the content or else of the series."""
-    for kind in ("Content", "Series", "InstanceCreation"):
-        date = re.sub(r"\D", "", text(dataset, f"{kind}Date"))
-        if len(date) == 8:
-            time = text(dataset, f"{kind}Time")
-            return date + re.sub(r"\D", "", time)
-    return ""
+    """Date and time of the content or else of the series."""
+    return annotation_objects.created(
+        (text(dataset, f"{kind}Date"), text(dataset, f"{kind}Time"))
+        for kind in ("Content", "Series", "InstanceCreation")
+    )
 
 
 def match(
