@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 import warnings
 
@@ -137,6 +138,50 @@ def test_an_image_without_a_place(tmp_path):
     check_same(export(tmp_path, masks, FLAT), headers, masks)
 
 
+def test_an_image_with_pixel_spacing_and_no_place(tmp_path):
+    nowhere = {"ImagePositionPatient": None, "ImageOrientationPatient": None}
+    write_image(tmp_path / "in" / "1.dcm", "P1", 1, **nowhere)
+    headers = headers_below(tmp_path / "in")
+    masks = random_masks(headers)
+    done = export(tmp_path / "out", masks, tmp_path / "in")
+    check_same(done, headers, masks)
+    groups = pydicom.dcmread(done.files[0]).SharedFunctionalGroupsSequence[0]
+    assert "PixelMeasuresSequence" in groups
+
+
+PLACELESS = ("ImagePositionPatient", "ImageOrientationPatient")
+
+
+@pytest.mark.parametrize("absent", [(), PLACELESS, (*PLACELESS, "PixelSpacing")])
+@pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
+@pytest.mark.parametrize("sop_class", ["481.2", "3.1", "4"])  # dose, cine, MR
+def test_frames_of_a_file_that_is_not_enhanced(tmp_path, absent, kind, sop_class):
+    elements = dict.fromkeys(absent)
+    pixels = np.arange(3 * 40 * 48, dtype=np.int16).reshape(3 * 40, 48)
+    write_image(
+        tmp_path / "in" / "1.dcm",
+        "P1",
+        1,
+        pixels=pixels,
+        Rows=40,
+        NumberOfFrames=3,
+        SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{sop_class}",
+        **elements,
+    )
+    headers = headers_below(tmp_path / "in")
+    assert len(headers) == 3
+    labels = {
+        key: 2 * mask[..., 0].astype(int)
+        for key, mask in random_masks(headers[1:]).items()
+    }
+    out = tmp_path / "out"
+    done = export(out, labels, tmp_path / "in", segmentation_type=kind)
+    masks = {key: np.stack([one == 1, one == 2], -1) for key, one in labels.items()}
+    check_same(done, headers, masks)
+    assert len(done.files) == 2
+    assert any("not an enhanced one" in note for note in done.notes)
+
+
 @real_data.needs_shared("seg")
 @pytest.mark.parametrize("frames", [(1, 2, 3), (1, 3), (2,)])
 def test_frames_of_a_multi_frame_image(tmp_path, frames):
@@ -263,13 +308,67 @@ def test_a_key_file_and_raters(folder, tmp_path):
     file = tmp_path / "key"
     pseudonyms = deidentify.load_pseudonyms(str(file))[0]
     header = headers_below(folder)[0]
-    key = key_of(header, pseudonyms, "Doe")
+    key = key_of(header, pseudonyms, pseudonyms.of("rater", "Doe"))
     masks = {key: np.ones((40, 48, 2), bool)}
     options = {"id_key_file": str(file)}
     with pytest.raises(ValueError, match="1 of 1 keys"):
         export(tmp_path / "out", masks, folder, **options)
     done = export(tmp_path / "out", masks, folder, raters=("Roe", "Doe"), **options)
     assert all(one.all() for one in converted(done, [header]).values())
+
+
+def test_an_object_is_of_one_rater(folder, tmp_path):
+    headers = headers_below(folder)[:3]
+    raters = [PUBLIC.of("rater", name) for name in ("Doe", "Roe")]
+    planes, info = [], {"key": [], "rater": []}
+    for place, rater in enumerate(raters):
+        for header in headers:
+            planes.append(np.full((40, 48, 2), [place, 1 - place], bool))
+            info["key"].append(key_of(header, rater=rater).encode())
+            info["rater"].append(rater.encode())
+    by_key = dict(zip(info["key"], planes, strict=True))
+    done = export(tmp_path / "a", planes, folder, info=info)
+    named = export(tmp_path / "b", by_key, folder, raters=("Roe", "Doe"))
+    for files in (done.files, named.files):
+        found = {pydicom.dcmread(path).ContentCreatorName: path for path in files}
+        assert sorted(map(str, found)) == sorted(raters)
+        for creator, path in found.items():
+            assert seg.read_object(path, "").rater == creator
+            drawn = pydicom.dcmread(path)
+            segments = {
+                one.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+                for one in drawn.PerFrameFunctionalGroupsSequence
+                if one.PlanePositionSequence
+            }
+            assert segments
+            masks = {
+                key_of(header): planes[3 * raters.index(str(creator))]
+                for header in headers
+            }
+            check_same(dataclasses.replace(done, files=(path,)), headers, masks)
+
+
+def test_what_fails_leaves_no_half(folder, tmp_path):
+    headers = headers_below(folder)
+    write_image(tmp_path / "b" / "1.dcm", "P1", 1)
+    write_image(tmp_path / "b" / "2.dcm", "P2", 2, SeriesInstanceUID=None)
+    masks = random_masks(headers_below(tmp_path / "b"))
+    with pytest.raises(ValueError, match="0020,000E"):
+        export(tmp_path / "out", masks, tmp_path / "b", per_image=True)
+    masks = random_masks(headers)
+    masks[key_of(headers[-1])][...] = True
+    with pytest.raises(ValueError, match="choose BINARY"):
+        export(
+            tmp_path / "out",
+            {
+                key: mask if mask.all() else mask & [True, False]
+                for key, mask in masks.items()
+            },
+            folder,
+            per_image=True,
+            segmentation_type="LABELMAP",
+        )
+    assert not (tmp_path / "out").exists()
 
 
 def test_no_key_is_made(folder, tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 
 import numpy as np
@@ -54,8 +55,41 @@ def test_frames_of_a_file_or_without_a_place_stay_with_their_file():
     slices = frames_of(make_plane(0), make_plane(1))
     assert seg_objects.series_key(slices[0]) == seg_objects.series_key(slices[1])
     volume = [SourceFrame(slices[0].header, number, 2) for number in (1, 2)]
+    # A frame of a file that is not enhanced has an object of its own.
+    assert seg_objects.series_key(volume[0]) != seg_objects.series_key(volume[1])
+    groups = [Dataset()]
+    groups[0].FrameContentSequence = [Dataset()]
+    volume[0].header.SharedFunctionalGroupsSequence = groups
+    volume[0].header.PerFrameFunctionalGroupsSequence = groups
     assert seg_objects.series_key(volume[0]) == seg_objects.series_key(volume[1])
     assert seg_objects.series_key(volume[0]) != seg_objects.series_key(slices[0])
+
+
+def test_raters_and_temporal_positions_share_no_object():
+    one, other = frames_of(make_plane(0), make_plane(1))
+    raters = [dataclasses.replace(one, rater=rater) for rater in ("", "a", "b")]
+    assert len({seg_objects.series_key(frame) for frame in raters}) == 3
+    assert seg_objects.series_key(one) == seg_objects.series_key(other)
+    other.header.TemporalPositionIdentifier = 2
+    assert seg_objects.series_key(one) != seg_objects.series_key(other)
+
+
+def test_a_label_map_of_more_than_255_classes():
+    frames = frames_of(make_plane(0))
+    rows, columns = frames[0].shape
+    classes = tuple(str(number) for number in range(300))
+    masks = np.zeros((1, rows, columns, 300), bool)
+    masks[0, 0, 0, 255] = masks[0, 0, 1, 299] = True
+    segments = Segments(classes, {}, "LABELMAP", None)
+    dataset, _ = seg_objects.build(frames, masks, segments, [True] * 300)
+    assert dataset.pixel_array[..., 0, :2].ravel().tolist() == [256, 300]
+
+
+def test_what_highdicom_refuses_is_told_with_the_kind_of_image(monkeypatch):
+    frames = frames_of(make_plane(0))
+    del frames[0].header.SOPInstanceUID
+    with pytest.raises(ValueError, match=r"\(0008,0016\).*SOPInstanceUID.*leave its"):
+        build(frames)
 
 
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])

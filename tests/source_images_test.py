@@ -1,6 +1,7 @@
 import shutil
 import sys
 
+import pydicom
 import pytest
 
 from tests.source_folders import COLUMNS, ROWS, uid, write_image
@@ -18,6 +19,7 @@ def folder(tmp_path):
 
 
 def key(number, *, frame=1, rater=""):
+    rater = PUBLIC.of("rater", rater) if rater else ""
     return PUBLIC.of("example", uid("P1", number), str(frame), rater)
 
 
@@ -38,9 +40,27 @@ def test_keys_are_found_again(folder):
 
 def test_frames_and_raters_are_part_of_a_key(folder):
     write_image(folder / "4.dcm", "P1", 4, NumberOfFrames=5)
-    found = find(folder, key(4, frame=5, rater="Doe"), raters=("", "Doe"))
-    (frame,) = found.values()
-    assert (frame.frame_number, frame.frame_count) == (5, 5)
+    pseudonym = PUBLIC.of("rater", "Doe")
+    for rater in ("Doe", pseudonym):
+        found = find(folder, key(4, frame=5, rater="Doe"), raters=("Roe", rater))
+        (frame,) = found.values()
+        assert (frame.frame_number, frame.frame_count) == (5, 5)
+        assert frame.rater == pseudonym
+
+
+def test_a_rater_who_is_not_named_is_asked_for(folder):
+    with pytest.raises(ValueError, match="raters=.*--several_annotations=raters"):
+        find(folder, key(1, rater="Doe"))
+
+
+def test_a_data_set_without_file_meta_information_is_found(folder):
+    path = folder / "deep" / "1.dcm"
+    image = pydicom.dcmread(path)
+    del image.file_meta
+    image.preamble = None
+    image.save_as(path, implicit_vr=True, little_endian=True)
+    assert path.read_bytes()[128:132] != b"DICM"
+    assert find(folder, key(1))[key(1)].header.PatientID == "P1"
 
 
 @pytest.mark.parametrize("wrong", [key(9), key(1, frame=2), key(1, rater="Doe")])
@@ -73,14 +93,14 @@ def test_a_place_that_is_incomplete_or_impossible_is_none(folder, elements):
 def test_the_search_ends_when_all_are_found(folder, monkeypatch):
     shutil.copy(folder / "deep" / "1.dcm", folder / "0.dcm")
     read = []
-    original = source_images._read
+    original = source_images.open_header
     monkeypatch.setattr(
         source_images,
-        "_read",
-        lambda path, **options: read.append(path.name) or original(path, **options),
+        "open_header",
+        lambda path: read.append(path.name) or original(path),
     )
     find(folder, key(1))
-    assert read == ["0.dcm", "0.dcm"]
+    assert read == ["0.dcm"]
 
 
 def test_only_keys_that_exist(tmp_path):

@@ -54,6 +54,31 @@ def test_slices_weigh_as_thick_as_they_are():
     assert math.isnan(volume_measures.volume_ml(mask, _grid([0, 2, 7], (1, math.nan))))
 
 
+@pytest.mark.parametrize(
+    ("indices", "positions", "missing"),
+    [
+        ((0, 1, 2, 3), (0, 4, 8, 12), (0, 0, 0)),
+        ((0, 1, 4), (0, 4, 16), (0, 2)),  # left out by the indices
+        ((0, 1, 2, 3), (0, 4, 12, 16), (0, 1, 0)),  # by the step alone
+        ((0, 1, 2, 3, 4), (0, -4, -8, -24, -28), (0, 0, 3, 0)),
+        ((0, 1, 2, 4, 5), (0, 4, 8, 20, 24), (0, 0, 2, 0)),  # one by each
+        ((0, 1, 2, 3), (0, 4, 10, 14), (0, 0, 0)),  # 1.5 times, and no more
+        ((0, 1, 2, 3), (0, 4, 10.1, 14), (0, 1, 0)),
+        ((0, 1, 2, 3, 4), (0, 4, 7.7, 16, 20), (0, 0, 1, 0)),  # even but for little
+        ((0, 1, 2, 3), (0, 3, 7, 14), (0, 0, 0)),  # no usual step
+        ((0, 1, 2, 4), (0, 3, 7, 21), (0, 0, 1)),
+        ((0, 1, 2), (0, 4, 14), (0, 0)),  # which of two is usual?
+        ((0, 1, 2, 3), (0, 4, math.nan, 16), (0, 0, 0)),
+        ((-1, -1), (0, 9), (0,)),
+        ((0, 1, 2), (5, 5, 5), (0, 0)),
+        ((3,), (0,), ()),
+    ],
+)
+def test_missing_slices_are_known_by_index_and_step(indices, positions, missing):
+    found = volume_measures.missing_between(np.array(indices), np.array(positions))
+    assert found.tolist() == list(missing)
+
+
 def test_dice_of_boxes_is_known():
     one = _box((4, 6, 8), (0, 4), (0, 4), (0, 4))
     other = _box((4, 6, 8), (0, 4), (1, 5), (0, 4))

@@ -153,6 +153,33 @@ def test_slices_of_other_distances_weigh_so():
     assert row.volume_ml == pytest.approx(20 * 1.5 * 0.8 * thick / 1000)
 
 
+def test_a_file_that_never_was_there_is_a_gap():
+    # The third of six slices, 4 mm apart: indices know nothing of it.
+    row = _score([BOX] * 5, [BOX] * 5, _info(*range(5), along=[0, 4, 12, 16, 20]))
+    assert (row.slices, row.gaps, row.not_annotated) == (5, 1, 0)
+    assert row.volume_ml == pytest.approx(5 * 20 * 1.5 * 0.8 * 4 / 1000)
+    assert row.truth_volume_ml == row.volume_ml
+    # Distances go across it, as far as it is: only the first two are in the truth.
+    truth = [BOX] * 2 + [EMPTY] * 3
+    row = _score([BOX] * 5, truth, _info(*range(5), along=[0, 4, 12, 16, 20]))
+    assert row.hd95_mm == pytest.approx(16.0)
+
+
+def test_each_slice_is_left_out_once():
+    # Of ten places: one never was there, one was not converted, three not annotated.
+    truth = [BOX, UNKNOWN, BOX, BOX, UNKNOWN, BOX, UNKNOWN, BOX]
+    along = [0, 4, 8, 16, 20, 28, 32, 36]
+    info = _info(0, 1, 2, 3, 4, 6, 7, 8, along=along)
+    row = _score([BOX] * 8, truth, info)
+    assert (row.slices, row.not_annotated, row.gaps) == (5, 3, 2)
+    assert row.slices + row.not_annotated + row.gaps == 10
+    assert row.volume_ml == pytest.approx(5 * 20 * 1.5 * 0.8 * 4 / 1000)
+    # What is missing before the first that counts is not between.
+    truth[:3] = [UNKNOWN] * 3
+    row = _score([BOX] * 8, truth, info)
+    assert (row.slices, row.not_annotated, row.gaps) == (3, 5, 1)
+
+
 NAN3, NAN6 = (math.nan,) * 3, (math.nan,) * 6
 
 

@@ -214,7 +214,9 @@ def _drawing(
         plane=plane,
         fraction=fraction if rules.covered_fraction else None,
         contours=tuple(
-            DrawnContour(one.vertices, one.contour.role, int(one.path.sum()))
+            DrawnContour(
+                one.vertices, one.contour.role, int(np.count_nonzero(one.path))
+            )
             for one in filled
         ),
         left=left,

@@ -95,6 +95,10 @@ def _decoded_of_whole(
 ) -> tuple[pydicom.Dataset, np.ndarray]:
     dataset = pydicom.dcmread(path, force=True)
     dataset.file_meta.TransferSyntaxUID = uid.UID(syntax)
+    is_packed = dataset.get("BitsAllocated") == 1 and not uid.UID(syntax).is_compressed
+    if is_packed and int(dataset.get("NumberOfFrames") or 1) > 1:
+        # Alone, a frame that begins within a byte lacks its last bits in pydicom 3.0.
+        return dataset, np.array(pixel_array(dataset)[index])
     return dataset, pixel_array(dataset, index=index)
 
 

@@ -43,7 +43,8 @@ class VolumeScore:
       truth_volume_ml: Of the truth on the same slices.
       slices: Slices that count: those on which the class was annotated.
       not_annotated: Slices that were left out, as it was not.
-      gaps: Slices that are missing between the first and the last that count.
+      gaps: Slices that are missing between the first and the last that count: those
+        of which there is no example, so none that is in ``not_annotated``.
       status: Empty, ``not_annotated``, ``both_empty``, ``prediction_empty`` or
         ``truth_empty``.
     """

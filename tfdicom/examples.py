@@ -103,7 +103,7 @@ def _areas(frame: FramePlan, drawn: Iterable[DrawnAnnotation]) -> Iterator[_Name
         return
     pixel = plane.pixel_spacing[0] * plane.pixel_spacing[1]
     for one in drawn:
-        area = float(one.drawing.plane.sum()) * pixel
+        area = np.count_nonzero(one.drawing.plane) * pixel
         where = frame.slice_index, frame.phase_index
         yield one.annotation, SliceArea(one.annotation.structure, *where, area)
 

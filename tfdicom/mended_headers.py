@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pydicom
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
-from tfdicom.dicom_elements import element_name
+from tfdicom.dicom_elements import element_name, text
+from tfdicom.source_images import SourceFrame
 
 # Empty where the source has none (type 2), as highdicom wants them there.
 _WANTED = (
@@ -22,7 +24,57 @@ _WANTED = (
     "StudyDate",
     "StudyTime",
 )
+_PLACE = ("ImagePositionPatient", "ImageOrientationPatient")
 _SEXES = ("", "M", "F", "O")
+
+
+def mended_sources(
+    frames: Sequence[SourceFrame],
+) -> tuple[list[Dataset], list[str]]:
+    """Headers that highdicom accepts, and what was changed in them."""
+    several = frames[0].is_enhanced
+    headers = [frames[0].header] if several else [frame.header for frame in frames]
+    changes: dict[str, None] = {}
+    sources = []
+    for header in headers:
+        source, blanked = mended(header, multi_frame=several)
+        sources.append(source)
+        changes |= dict.fromkeys(blanked)
+    if not several and (frames[0].frame_count > 1 or frames[0].plane is None):
+        changes |= dict.fromkeys(_without_place(sources[0], frames[0]))
+        return sources, list(changes)
+    for one in () if several else sources:
+        one.ImageOrientationPatient = sources[0].ImageOrientationPatient
+        one.PixelSpacing = sources[0].PixelSpacing
+    spaces = {text(one, "FrameOfReferenceUID") for one in sources}
+    if len(spaces) > 1 or "" in spaces:
+        series = text(sources[0], "SeriesInstanceUID")
+        common = generate_uid(entropy_srcs=["frame of reference", series])
+        for one in sources:
+            one.FrameOfReferenceUID = common
+        changes[
+            "the images of a segmentation have different Frames of Reference or none; "
+            "it has a new one"
+        ] = None
+    return sources, list(changes)
+
+
+def _without_place(source: Dataset, frame: SourceFrame) -> Iterator[str]:
+    """Takes out where an image lies that the segmentation knows by reference."""
+    placed = [source.pop(keyword, None) for keyword in _PLACE]
+    # highdicom wants a place and functional groups of some kinds of images, and none
+    # of this one.
+    source.SOPClassUID = SecondaryCaptureImageStorage
+    for keyword in ("NumberOfFrames", "FrameOfReferenceUID"):
+        source.pop(keyword, None)
+    if frame.frame_count > 1:
+        # The position is that of the first frame; the others are known by number.
+        yield (
+            "a multi-frame image is not an enhanced one: each of its frames has an "
+            "object of its own, which refers to it and has no place"
+        )
+    elif any(placed):
+        yield "a position that makes no sense was left out"
 
 
 def mended(header: Dataset, *, multi_frame: bool) -> tuple[Dataset, list[str]]:

@@ -46,16 +46,18 @@ def write_seg(
     codes: Mapping[str, tuple[str, str, str]] | None = None,
     segmentation_type: str = BINARY,
     algorithm: str | None = None,
-    raters: Sequence[str] = ("",),
+    raters: Sequence[str] = (),
     per_image: bool = False,
     overwrite: bool = False,
 ) -> SegExport:
     """Writes masks, ground truth or predictions, as DICOM segmentations.
 
-    Images go into one object where they share series, orientation, spacing, size and
-    annotated classes, and no two of them lie in one place (those of several phases
-    do). Frames of Reference need not agree; where they do not, the object has a new
-    one of its own.
+    Images go into one object where they share series, rater, orientation, spacing,
+    size, Temporal Position Identifier and annotated classes, and no two of them lie in
+    one place (those of several phases do). Objects of a rater have the pseudonym as
+    Content Creator's Name. Frames of Reference need not agree; where they do not, the
+    object has a new one of its own. A frame of a file that is not enhanced, and an
+    image without a place, have objects of their own.
 
     Args:
       output_dir: Folder for the objects; made if it does not exist.
@@ -76,7 +78,9 @@ def write_seg(
         ``('80891009', 'SCT', 'Heart')``, by class; without it, Tissue.
       segmentation_type: ``BINARY``, or ``LABELMAP`` where no classes overlap.
       algorithm: Name of the algorithm that made the masks; None for a human.
-      raters: Raters that the keys may be of.
+      raters: Who the keys may be of, where the data set was made with
+        ``--several_annotations=raters``: pseudonyms as in ``info['rater']``, or names
+        as the annotations have them. Those of an ``info`` dict are known already.
       per_image: Writes one object for each image.
       overwrite: Whether files of an earlier call may be replaced.
 
@@ -91,9 +95,11 @@ def write_seg(
     segments = Segments(tuple(classes), codes or {}, segmentation_type, algorithm)
     planes = _by_key(masks, info, classes)
     described = _annotated(annotated, planes, classes)
+    raters = [*raters, *_raters(info)]
     pseudonyms = source_images.pseudonyms_that_exist(id_key_file)
     notes: collections.Counter[str] = collections.Counter()
-    written = []
+    # All are built before the first is written: what fails leaves no half behind.
+    built: dict[pathlib.Path, Any] = {}
     with seg_objects.lenient():
         found = source_images.find_frames(source_dir, planes, pseudonyms, raters=raters)
         for key, frame in found.items():
@@ -108,11 +114,11 @@ def write_seg(
             notes.update(changes)
             name = pseudonyms.of("segmentation", *sorted(group))[:16]
             path = files.path_of(output_dir) / f"seg-{name}.dcm"
-            _write(path, dataset, overwrite)
-            written.append(path)
+            built[path] = dataset
+        _write(built, overwrite)
     count = sum(1 for key in planes if any(described[key]))
     counted = (f"{note} ({number})" for note, number in sorted(notes.items()))
-    return SegExport(tuple(written), count, tuple(counted))
+    return SegExport(tuple(built), count, tuple(counted))
 
 
 def _by_key(masks: Any, info: Any, classes: Sequence[str]) -> dict[str, np.ndarray]:
@@ -140,6 +146,13 @@ def _by_key(masks: Any, info: Any, classes: Sequence[str]) -> dict[str, np.ndarr
         key: _mask(key, np.asarray(value), classes)
         for key, value in zip(keys, values, strict=True)
     }
+
+
+def _raters(info: Any) -> list[str]:
+    """Pseudonyms of the raters that a dict of ``with_info=True`` names."""
+    if not isinstance(info, Mapping) or "rater" not in info:
+        return []
+    return sorted({_text(one) for one in np.asarray(info["rater"]).ravel()})
 
 
 def _text(key: Any) -> str:
@@ -222,9 +235,11 @@ def _groups(
         yield from parts.values()
 
 
-def _write(path: pathlib.Path, dataset: Any, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; give overwrite=True to replace it")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with files.written_whole(path) as file:
-        dataset.save_as(file, enforce_file_format=True)
+def _write(built: Mapping[pathlib.Path, Any], overwrite: bool) -> None:
+    for path in built:
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"{path} exists; give overwrite=True to replace it")
+    for path, dataset in built.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.written_whole(path) as file:
+            dataset.save_as(file, enforce_file_format=True)

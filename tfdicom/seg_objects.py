@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
 
 from tfdicom.dicom_elements import element_name, text
-from tfdicom.mended_headers import mended
+from tfdicom.mended_headers import mended_sources
 from tfdicom.source_images import SourceFrame
 from tfdicom.sources import plane_grids
 from tfdicom.spatial import ImagePlane
@@ -71,7 +70,15 @@ def series_key(frame: SourceFrame) -> tuple[str, ...]:
         )
     # Objects refer to one multi-frame image, and an image without a place is alone.
     alone = frame.frame_count > 1 or frame.plane is None
-    return (*names, text(header, "SOPInstanceUID") if alone else "")
+    # Frames are placed together only by the functional groups of enhanced images.
+    single = frame.frame_count > 1 and not frame.is_enhanced
+    return (
+        *names,
+        text(header, "SOPInstanceUID") if alone else "",
+        str(frame.frame_number) if single else "",
+        frame.rater,
+        "" if alone else text(header, "TemporalPositionIdentifier"),
+    )
 
 
 def places(frames: Sequence[SourceFrame]) -> list[tuple[Any, ...]]:
@@ -124,23 +131,29 @@ def build(
     """Builds one segmentation.
 
     Args:
-      frames: Its source frames, which fit together; of one file if that has several.
+      frames: Its source frames, which fit together and are of one rater; of one file
+        if that has several, and a single one if that is not enhanced.
       masks: bool ``[frames, rows, columns, classes]``.
       segments: What is segmented.
       described: Classes that the object describes.
 
     Returns:
       A ``highdicom.seg.Segmentation``, and what was changed on the way.
+
+    Raises:
+      ValueError: The headers of the frames do not suffice, or classes overlap in a
+        label map.
     """
     import highdicom  # costs 0.4 s
 
     names = [name for name, one in zip(segments.classes, described, strict=True) if one]
     masks = masks[..., np.array(described, bool)]
-    sources, notes = _sources(frames)
-    with lenient():
+    sources, notes = mended_sources(frames)
+    pixels = _pixels(frames, masks, segments.kind, names)
+    with lenient(), _refusing(frames[0].header):
         dataset = highdicom.seg.Segmentation(
             source_images=sources,
-            pixel_array=_pixels(frames, masks, segments.kind, names),
+            pixel_array=pixels,
             segmentation_type=segments.kind,
             segment_descriptions=[
                 _description(number, name, segments)
@@ -157,8 +170,24 @@ def build(
             content_label="SEGMENTATION",
             series_description="Segmentation by tfdicom",
         )
-    _name_frames(dataset, frames)
+    if frames[0].rater:
+        dataset.ContentCreatorName = frames[0].rater
+    _name_sources(dataset, frames)
     return dataset, notes
+
+
+@contextlib.contextmanager
+def _refusing(header: Dataset) -> Iterator[None]:
+    """Says of which kind of image an error is that highdicom raises."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        kind = text(header, "SOPClassUID") or "none"
+        raise ValueError(
+            "no segmentation can be made for an image of "
+            f"{element_name('SOPClassUID')} {kind}: {error}; leave its masks out, or "
+            "add to the source what is missing"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -194,10 +223,12 @@ def _pixels(
         dtype = np.uint8 if len(names) < 256 else np.uint16
         labels = np.arange(1, len(names) + 1, dtype=dtype)
         masks = (masks * labels).sum(axis=-1, dtype=dtype)
+    else:
+        masks = masks.astype(np.uint8)
     count = frames[0].frame_count
-    if count == 1:
-        return masks if kind == LABELMAP else masks.astype(np.uint8)
-    whole = np.zeros((count, *masks.shape[1:]), masks.astype(np.uint8).dtype)
+    if not frames[0].is_enhanced:
+        return masks
+    whole = np.zeros((count, *masks.shape[1:]), masks.dtype)
     whole[[frame.frame_number - 1 for frame in frames]] = masks
     return whole
 
@@ -226,41 +257,26 @@ def _description(number: int, name: str, segments: Segments) -> Any:
     )
 
 
-def _sources(frames: Sequence[SourceFrame]) -> tuple[list[Dataset], list[str]]:
-    """Headers that highdicom accepts, and what was changed in them."""
-    several = frames[0].frame_count > 1
-    headers = [frames[0].header] if several else [frame.header for frame in frames]
-    changes: dict[str, None] = {}
-    sources = []
-    for header in headers:
-        source, blanked = mended(header, multi_frame=several)
-        sources.append(source)
-        changes |= dict.fromkeys(blanked)
-    if not several and frames[0].plane is None:
-        for keyword in ("ImagePositionPatient", "ImageOrientationPatient"):
-            if keyword in sources[0]:
-                del sources[0][keyword]
-                changes["a position that makes no sense was left out"] = None
-        return sources, list(changes)
-    for one in () if several else sources:
-        one.ImageOrientationPatient = sources[0].ImageOrientationPatient
-        one.PixelSpacing = sources[0].PixelSpacing
-    spaces = {text(one, "FrameOfReferenceUID") for one in sources}
-    if len(spaces) > 1 or "" in spaces:
-        series = text(sources[0], "SeriesInstanceUID")
-        common = generate_uid(entropy_srcs=["frame of reference", series])
-        for one in sources:
-            one.FrameOfReferenceUID = common
-        changes[
-            "the images of a segmentation have different Frames of Reference or none; "
-            "it has a new one"
-        ] = None
-    return sources, list(changes)
+def _name_sources(dataset: Any, frames: Sequence[SourceFrame]) -> None:
+    """Says of which kind the source is, and which frames of it are meant if not all."""
+    some = [frame.frame_number for frame in frames]
+    if frames[0].frame_count in (1, len(frames)):
+        some = []
+    sop_class = text(frames[0].header, "SOPClassUID")
 
+    def name(item: Dataset, element: pydicom.DataElement) -> None:
+        if element.keyword == "ReferencedSOPClassUID":
+            element.value = sop_class
 
-def _name_frames(dataset: Any, frames: Sequence[SourceFrame]) -> None:
-    """Says which frames of a multi-frame image are annotated, if not all are."""
-    if len(frames) == frames[0].frame_count:
-        return
-    for reference in dataset.SourceImageSequence:
-        reference.ReferencedFrameNumber = [frame.frame_number for frame in frames]
+    if not frames[0].is_enhanced:  # highdicom was told of another kind, without frames
+        dataset.walk(name)
+    references = list(dataset.SourceImageSequence)
+    if not frames[0].is_enhanced:
+        references += [
+            source
+            for groups in dataset.PerFrameFunctionalGroupsSequence
+            for derivation in groups.get("DerivationImageSequence", ())
+            for source in derivation.SourceImageSequence
+        ]
+    for reference in references if some else ():
+        reference.ReferencedFrameNumber = some

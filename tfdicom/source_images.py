@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Collection, Iterator, Sequence
 
 import pydicom
@@ -16,10 +17,12 @@ from pydicom.dataset import Dataset
 from tfdicom import deidentify, files
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.dicom_elements import number, numbers, quiet, text
+from tfdicom.dicom_file import open_header
 from tfdicom.reasons import InputSkipped
 from tfdicom.spatial import ImagePlane
 
-_KEYWORDS = ["SOPInstanceUID", "NumberOfFrames", "Rows"]
+_PSEUDONYM = re.compile("[0-9a-f]{32}")
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _TIMES = ("TemporalPositionIdentifier", "TriggerTime", "InstanceNumber")
 
 
@@ -31,11 +34,20 @@ class SourceFrame:
       header: All elements before the pixels; frames of one file share it.
       frame_number: From 1.
       frame_count: Frames of the file.
+      rater: Pseudonym of whose mask is meant; empty is nobody in particular.
     """
 
     header: Dataset
     frame_number: int
     frame_count: int
+    rater: str = ""
+
+    @property
+    def is_enhanced(self) -> bool:
+        """Whether functional groups say where the frames of a file lie."""
+        # Some single frames hold functional groups beside a place of their own.
+        may = self.frame_count > 1 or "ImagePositionPatient" not in self.header
+        return may and all(self.header.get(keyword) for keyword in _GROUPS)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -90,28 +102,37 @@ def find_frames(
       source_dir: Folder that was converted.
       keys: Keys of examples.
       pseudonyms: Of the key file that was used.
-      raters: Raters that the keys may be of; an empty one is nobody in particular.
+      raters: Names or pseudonyms of raters that the keys may be of, beside nobody in
+        particular.
 
     Raises:
       ValueError: A key is of no image in the folder.
     """
     folder = files.path_of(source_dir)
+    hashed = dict.fromkeys(("", *(_rater(one, pseudonyms) for one in raters)))
     found: dict[str, SourceFrame] = {}
     wanted = set(keys)
     for name in files.walk(folder):
         if not wanted:
             break
-        here = dict(_frames_of(folder / name, wanted, pseudonyms, raters))
+        here = dict(_frames_of(folder / name, wanted, pseudonyms, list(hashed)))
         found |= here
         wanted -= here.keys()
     if wanted:
         raise ValueError(
             f"{len(wanted)} of {len(set(keys))} keys, {min(wanted)} among them, are of "
             f"no image below source_dir={str(source_dir)!r}: give the folder and the "
-            "key file that the data set was converted with (and raters, if several "
-            "were kept)"
+            "key file that the data set was converted with, and raters=... where that "
+            "was done with --several_annotations=raters"
         )
     return found
+
+
+def _rater(name: str, pseudonyms: Pseudonyms) -> str:
+    """The pseudonym of a rater, by name or pseudonym; that of nobody is empty."""
+    if not name or _PSEUDONYM.fullmatch(name):
+        return name
+    return pseudonyms.of("rater", name)
 
 
 def _frames_of(
@@ -121,13 +142,13 @@ def _frames_of(
     raters: Sequence[str],
 ) -> Iterator[tuple[str, SourceFrame]]:
     """Keys that are wanted, with their frames of this file."""
-    brief = _read(path, only=_KEYWORDS)
+    brief = _brief(path)
     if brief is None or "Rows" not in brief:
         return
     instance = text(brief, "SOPInstanceUID")
     count = int(number(brief, "NumberOfFrames") or 1)
     places = {
-        pseudonyms.of("example", instance, str(frame), rater): frame
+        pseudonyms.of("example", instance, str(frame), rater): (frame, rater)
         for frame in range(1, count + 1)
         for rater in raters
     }
@@ -135,16 +156,23 @@ def _frames_of(
     header = _read(path) if here else None
     if header is not None:
         for key in here:
-            yield key, SourceFrame(header, places[key], count)
+            frame, rater = places[key]
+            yield key, SourceFrame(header, frame, count, rater)
 
 
-def _read(path: pathlib.Path, *, only: Sequence[str] = ()) -> Dataset | None:
-    """Elements before the pixels; None where the file is not DICOM."""
+def _brief(path: pathlib.Path) -> Dataset | None:
+    """Some elements, read quickly; None where the file was not converted."""
+    try:
+        dataset = open_header(path)
+        return dataset if text(dataset, "SOPInstanceUID") else None
+    except InputSkipped:
+        return None
+
+
+def _read(path: pathlib.Path) -> Dataset | None:
+    """All elements before the pixels, of a file that is known to be DICOM."""
     try:
         with path.open("rb") as file, quiet():
-            dataset = pydicom.dcmread(
-                file, stop_before_pixels=True, specific_tags=list(only) or None
-            )
-            return dataset if text(dataset, "SOPInstanceUID") else None
-    except Exception:  # a damaged file can raise anything, and was not converted
+            return pydicom.dcmread(file, stop_before_pixels=True, force=True)
+    except Exception:  # a damaged file can raise anything
         return None

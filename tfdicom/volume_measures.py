@@ -30,6 +30,47 @@ class SliceGrid:
     thickness: np.ndarray
 
 
+# Steps longer than this multiple of the usual one have slices missing in between; there
+# is a usual one if the median of deviations from it is at most this part of it.
+_LONG_STEP, _REGULAR = 1.5, 0.1
+
+
+def missing_between(indices: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """How many slices are missing between each slice and the next.
+
+    Those that indices leave out; and where a step is more than 1.5 times the usual one
+    (the median over slices whose indices follow one another), at least as many as fit
+    in: a slice whose file is absent has no index. Where steps differ from the usual
+    one by more than a tenth of it (median of the deviations), or a place is unknown,
+    only indices count.
+
+    Args:
+      indices: int ``[slices]``, rising: places among the slices of the series.
+      positions: float64 ``[slices]``: places along the normal, mm; NaN if unknown.
+
+    Returns:
+      int64 ``[slices - 1]``; of no slice, none.
+    """
+    indices = np.asarray(indices, np.int64)
+    found = np.maximum(np.diff(indices) - 1, 0)
+    steps = np.abs(np.diff(np.asarray(positions, np.float64)))
+    usual = _usual_step(steps[np.diff(indices) == 1])
+    if math.isnan(usual):
+        return found
+    is_long = steps > _LONG_STEP * usual
+    fitting = np.rint(np.where(is_long, steps / usual, 1.0)).astype(np.int64) - 1
+    return np.maximum(found, fitting)
+
+
+def _usual_step(steps: np.ndarray) -> float:
+    """The median step, mm; NaN where there is no usual one."""
+    usual = float(np.median(steps)) if len(steps) else math.nan
+    if not usual > 0:
+        return math.nan
+    deviation = float(np.median(np.abs(steps - usual)))
+    return usual if deviation <= _REGULAR * usual else math.nan
+
+
 def load_scipy() -> ModuleType:
     """``scipy.spatial``, which is not needed to train.
 

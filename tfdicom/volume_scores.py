@@ -189,30 +189,38 @@ def _scores(
             "are not of one volume"
         )
     masks = [one.masks() for one in slices]
+    missing = volume_measures.missing_between(
+        np.array([one.index for one in slices]),
+        np.array([one.position for one in slices]),
+    )
     for place, name in enumerate(classes):
         chosen = [n for n, one in enumerate(slices) if one.annotated[place]]
         pair = np.zeros((2, len(chosen), *slices[0].shape), bool)
         for at, n in enumerate(chosen):
             pair[:, at] = masks[n][:, place]
         counted = [slices[n] for n in chosen]
-        yield _score(volume, name, pair, counted, left=len(slices) - len(chosen))
+        gaps = int(missing[chosen[0] : chosen[-1]].sum()) if chosen else 0
+        grid = _grid(counted, _beside(slices, chosen, missing))
+        row = _score(volume, name, pair, grid)
+        left = len(slices) - len(chosen)
+        yield dataclasses.replace(row, not_annotated=left, gaps=gaps)
 
 
 def _score(
     volume: _Volume,
     name: str,
     pair: np.ndarray,
-    slices: Sequence[_Slice],
-    *,
-    left: int,
+    grid: SliceGrid,
 ) -> VolumeScore:
-    """From prediction and truth, bool ``[2, slices, rows, columns]``."""
-    grid = _grid(slices)
+    """From prediction and truth, bool ``[2, slices, rows, columns]``.
+
+    Nothing is left out and nothing is missing, as far as it can know.
+    """
     prediction, truth = pair
     volumes = [
-        volume_measures.volume_ml(mask, grid) if slices else math.nan for mask in pair
+        volume_measures.volume_ml(mask, grid) if len(mask) else math.nan
+        for mask in pair
     ]
-    steps = np.diff([one.index for one in slices])
     return VolumeScore(
         **volume._asdict(),
         class_name=name,
@@ -220,9 +228,9 @@ def _score(
         hd95_mm=volume_measures.hausdorff(prediction, truth, grid),
         volume_ml=volumes[0],
         truth_volume_ml=volumes[1],
-        slices=len(slices),
-        not_annotated=left,
-        gaps=int(np.maximum(steps - 1, 0).sum()),
+        slices=len(truth),
+        not_annotated=0,
+        gaps=0,
         status=_status(prediction, truth),
     )
 
@@ -238,16 +246,23 @@ def _status(prediction: np.ndarray, truth: np.ndarray) -> str:
     return PREDICTION_EMPTY if there else BOTH_EMPTY
 
 
-def _grid(slices: Sequence[_Slice]) -> SliceGrid:
+def _beside(
+    slices: Sequence[_Slice], chosen: Sequence[int], missing: np.ndarray
+) -> np.ndarray:
+    """Whether each chosen slice and the next are neighbours: bool ``[chosen - 1]``."""
+    steps = np.diff([slices[n].index for n in chosen])
+    return (steps == 1) & (missing[np.array(chosen[:-1], np.int64)] == 0)
+
+
+def _grid(slices: Sequence[_Slice], beside: np.ndarray) -> SliceGrid:
     """Where the slices are, and how much of the normal each stands for.
 
-    Half of the way to each neighbour; where the next slice of the series is not there,
-    half of the usual distance.
+    Half of the way to each neighbour; where the next slice is not there, half of the
+    usual distance.
     """
     positions = np.array([one.position for one in slices])
     usual = np.array([one.distance for one in slices])
     ways = np.abs(np.diff(positions))
-    beside = np.diff([one.index for one in slices]) == 1
     before, after = usual.copy(), usual.copy()
     before[1:] = np.where(beside, ways, usual[1:])
     after[:-1] = np.where(beside, ways, usual[:-1])

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what benchmarks/reader.py is compared with: bash tools/peers.sh
+# Installs what the benchmarks compare tfdicom with: bash tools/peers.sh
 #
 # Needs Python 3.11 and a network or a mirror for pip (3 GB). The environment, .venv/peers,
 # is the peers' own: the tests never use it, and tfdicom is not in it. A peer that cannot
@@ -20,9 +20,11 @@ install() { # PACKAGE...
 
 say "torch, OpenCV, NumPy"
 install torch numpy opencv-python-headless
-for peer in albumentations batchgeneratorsv2 monai nvidia-dali-cuda120 torchio; do
+for peer in albumentations batchgeneratorsv2 itk monai nvidia-dali-cuda120 pydicom \
+  torchio; do
   say "$peer"
   install "$peer" || echo "$peer cannot be installed here: left out"
 done
 
 say "python benchmarks/reader.py --peers_python=$ENVIRONMENT/bin/python"
+say "python benchmarks/convert.py --peers_python=$ENVIRONMENT/bin/python"

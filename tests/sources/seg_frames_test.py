@@ -69,8 +69,9 @@ def test_a_label_map_names_no_segment():
     assert refused.value.code == "seg_frame_without_segment"
 
 
-def test_a_frame_without_any_geometry_is_a_flat_image():
-    (frame,) = read(groups(None))
+@pytest.mark.parametrize("spacing", [None, SPACING])
+def test_a_frame_without_a_place_is_a_flat_image(spacing):
+    (frame,) = read(groups(None, spacing=spacing))
     assert (frame.plane, frame.problem) == (None, "")
 
 

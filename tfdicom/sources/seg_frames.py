@@ -138,7 +138,10 @@ _PLANE_ELEMENTS = (
 
 
 def _plane(groups: _Groups) -> tuple[ImagePlane | None, str]:
-    """Where a frame lies, or what is wrong with it; neither where it says nothing."""
+    """Where a frame lies, or what is wrong with it; neither where it says nothing.
+
+    A pixel spacing alone says nothing of the place.
+    """
     try:
         found = [
             numbers(group[0], keyword, count) if group else None
@@ -147,7 +150,7 @@ def _plane(groups: _Groups) -> tuple[ImagePlane | None, str]:
                 for sequence, keyword, count in _PLANE_ELEMENTS
             )
         ]
-        if not any(found):
+        if not any(found[:2]):  # neither position nor orientation
             return None, ""
         for value, (_, keyword, _) in zip(found, _PLANE_ELEMENTS, strict=True):
             if value is None:
