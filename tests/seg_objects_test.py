@@ -85,7 +85,7 @@ def test_a_label_map_of_more_than_255_classes():
     assert dataset.pixel_array[..., 0, :2].ravel().tolist() == [256, 300]
 
 
-def test_what_highdicom_refuses_is_told_with_the_kind_of_image(monkeypatch):
+def test_what_highdicom_refuses_is_told_with_the_kind_of_image():
     frames = frames_of(make_plane(0))
     del frames[0].header.SOPInstanceUID
     with pytest.raises(ValueError, match=r"\(0008,0016\).*SOPInstanceUID.*leave its"):
