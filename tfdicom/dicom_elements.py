@@ -82,9 +82,9 @@ def invalid(keyword: str, problem: object) -> InputSkipped:
 
 def text(dataset: pydicom.Dataset, keyword: str) -> str:
     """The element's value as text; empty where it is absent."""
-    if is_absent(dataset, keyword):
-        return ""
     element = _raw(dataset, keyword)
+    if element is None and is_absent(dataset, keyword):
+        return ""
     if element is not None and element.VR in _PLAIN_TEXT:
         plain = element.value or b""
         # Other characters, and several values, are pydicom's work.
@@ -167,9 +167,9 @@ def _raw(dataset: pydicom.Dataset, keyword: str) -> RawDataElement | None:
 
 def _several(dataset: pydicom.Dataset, keyword: str) -> Any:
     """The element's values, not yet numbers; None where it is absent or empty."""
-    if is_absent(dataset, keyword):
-        return None
     element = _raw(dataset, keyword)
+    if element is None and is_absent(dataset, keyword):
+        return None
     if element is not None and element.VR in _NUMBER_TEXT:
         stripped = (element.value or b"").decode("latin-1").strip(" \0")
         return stripped.split("\\") if stripped else None

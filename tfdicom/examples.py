@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfdicom import drawing, example_schema, quality
-from tfdicom.counted_frames import CountedFrame, count, read_counted
+from tfdicom.counted_frames import CountedFrame, count, pixel_hash, read_counted
 from tfdicom.deidentify import signed_64_bits
 from tfdicom.dicom import Frame
 from tfdicom.drawing import AnnotationRules, DrawnAnnotation, draw_frame
@@ -162,7 +161,7 @@ def _outcome(
         example,
         tuple(left),
         _findings(frame, drawn, decoded, rules),
-        _pixel_hash(decoded.pixels),
+        pixel_hash(decoded.pixels),
         {"all": read.counts, "foreground": count(decoded, inside)},
     )
     return outcome, drawn
@@ -180,14 +179,6 @@ def _without_class(
 
 def _floats(statistics: IntensityStatistics | None) -> tuple[float, ...] | None:
     return statistics.to_floats() if statistics else None
-
-
-def _pixel_hash(pixels: np.ndarray) -> str | None:
-    if (pixels == pixels.flat[0]).all():
-        return None  # constant frames are alike without being the same image
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels).data)
-    return digest.hexdigest()
 
 
 def _findings(

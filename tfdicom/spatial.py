@@ -90,6 +90,11 @@ class ImagePlane:
 
     def is_parallel_to(self, other: ImagePlane) -> bool:
         """Whether both have one orientation and pixel spacing."""
+        if (self.orientation, self.pixel_spacing) == (
+            other.orientation,
+            other.pixel_spacing,
+        ):
+            return True  # as in most series
         turned = zip(self.orientation, other.orientation, strict=True)
         scaled = zip(self.pixel_spacing, other.pixel_spacing, strict=True)
         largest = _SAME_ORIENTATION * max(self.pixel_spacing)
