@@ -27,19 +27,8 @@ FRAME = ScannedFrame("a.dcm", HEADER)
 
 
 def described(path, created="", rater="", kind=RTSTRUCT):
-    return AnnotationObject(
-        path=path,
-        kind=kind,
-        patient_id="P",
-        instance=f"instance of {path}",
-        study="1.2",
-        created=created,
-        rater=rater,
-        frame_of_reference="",
-        referenced_series=(),
-        referenced_instances=(),
-        items=(),
-    )
+    instance = f"instance of {path}"
+    return AnnotationObject(path, kind, instance=instance, created=created, rater=rater)
 
 
 OLD = described("old.dcm", "20200101101500")

@@ -189,6 +189,34 @@ def test_mask_table_with_patients_and_splits(source, tmp_path):
     ]
 
 
+def test_a_table_of_one_split_may_hold_one_patient(source, tmp_path):
+    write_masks(source)
+    patient = source.patients[0]
+    table = tmp_path / "pairs.csv"
+    table.write_text(
+        f"image,mask,split\ndicoms/{patient}/1.dcm,masks/{patient}/1.png,test\n"
+    )
+    result = source_folders.convert(
+        source.root,
+        tmp_path / "out",
+        annotations="masks",
+        mask_table=str(table),
+        classes="square=#1",
+        split=ConvertOptions().split,
+    )
+    splits = result.manifest.splits
+    assert {name: split.examples for name, split in splits.items()} == {"test": 1}
+
+
+def test_images_that_contour_files_name_may_have_masks_too(source, tmp_path):
+    drawn = write_masks(source)
+    (source.root / "masks").rename(source.root / "dicoms" / "masks")
+    result, examples = convert(source.root, tmp_path, classes="inner;square=#1")
+    assert result.manifest.options["annotations"] == "contours+masks"
+    assert counts(result)["mask"] == {"converted": len(drawn)}
+    assert [one.annotated for one in examples] == [(1, 1)] * len(drawn)
+
+
 def test_neighbours_in_space_become_negatives_that_readers_leave_out(tmp_path):
     folder = source_folders.write_folder(tmp_path / "in", annotated=1, outer=0, plain=4)
     found = {}

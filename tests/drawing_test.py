@@ -18,6 +18,7 @@ from tfdicom.sources.annotation_objects import (
     LeftItem,
 )
 from tfdicom.sources.candidates import MASKS, RTSTRUCT, SEG, Annotation
+from tfdicom.sources.readers import READERS
 
 PATIENT = "SCD0000101"
 SHAPE = (40, 48)
@@ -124,7 +125,7 @@ def objects(monkeypatch):
         return Drawing(plane, left=left)
 
     for kind in (RTSTRUCT, SEG, MASKS):
-        monkeypatch.setitem(drawing._DRAW, kind, draw_object)
+        monkeypatch.setattr(READERS[kind], "draw", draw_object)
     return calls
 
 

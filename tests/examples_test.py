@@ -5,15 +5,16 @@ import numpy as np
 import pytest
 
 from tests import source_folders
-from tfdicom import counted_frames, drawing, examples, rasterize
+from tfdicom import counted_frames, examples, rasterize
 from tfdicom.classes import parse_classes, structures_of
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.drawing import AnnotationRules
 from tfdicom.examples import series_outcomes
-from tfdicom.reasons import REASONS
+from tfdicom.reasons import REASONS, InputSkipped
 from tfdicom.series import plan_series
 from tfdicom.sources.annotation_objects import Drawing, DrawingRules
 from tfdicom.sources.candidates import RTSTRUCT, Annotation
+from tfdicom.sources.readers import READERS
 
 TEXT_RULES = DrawingRules(edge_rule="half_covered", tolerance=0.02, shift=(-1.0, -1.0))
 RULES = AnnotationRules(
@@ -317,6 +318,25 @@ def test_frames_that_are_read_again_give_the_same(folder, monkeypatch, kept_byte
     ]
 
 
+def test_frame_that_is_gone_when_it_is_read_again(folder, monkeypatch):
+    monkeypatch.setattr(examples, "_KEPT_BYTES", 0)
+    path, reads = folder.image(PATIENT, 1), []
+    read_counted = examples.read_counted
+
+    def vanishing(file, *arguments):
+        reads.append(file)
+        if file == path and reads.count(path) == 2:
+            raise InputSkipped("file_unreadable", "gone")
+        return read_counted(file, *arguments)
+
+    monkeypatch.setattr(examples, "read_counted", vanishing)
+    found = outcomes(folder)
+    reasons = left(found)
+    assert reasons.pop("1.dcm") == "file_unreadable"
+    assert set(reasons.values()) == {"image_unusable"} and len(reasons) == 2
+    assert found[f"dicoms/{PATIENT}/2.dcm"].example is not None
+
+
 @pytest.mark.parametrize("number", [1, 5])
 def test_truncated_image_is_listed_and_the_rest_goes_on(folder, number):
     path = folder.image(PATIENT, number)
@@ -447,7 +467,7 @@ def boxes(monkeypatch):
         plane, findings = planes[item]
         return Drawing(plane, findings=findings, edge_rule=rules.edge_rule)
 
-    monkeypatch.setitem(drawing._DRAW, RTSTRUCT, draw)
+    monkeypatch.setattr(READERS[RTSTRUCT], "draw", draw)
 
     def add(number, rows, columns, *findings):
         plane = np.zeros((40, 48), bool)

@@ -5,7 +5,6 @@ import sys
 import pytest
 
 from tests import source_folders
-from tfdicom import matching
 from tfdicom.frame_headers import FrameHeader
 from tfdicom.matching import match_annotations, paired_left
 from tfdicom.reasons import InputSkipped
@@ -25,6 +24,7 @@ from tfdicom.sources.candidates import (
     Annotation,
     LeftFile,
 )
+from tfdicom.sources.readers import READERS
 
 FOLDER = pathlib.Path("in")
 
@@ -60,16 +60,7 @@ FRAMES = (
 
 
 def described(path="rt.dcm", kind=RTSTRUCT, items=((1, "heart"),), left=(), **fields):
-    usual = {
-        "patient_id": "P",
-        "instance": f"instance of {path}",
-        "study": "1.2",
-        "created": "20200101000000",
-        "rater": "",
-        "frame_of_reference": "",
-        "referenced_series": (),
-        "referenced_instances": (),
-    }
+    usual = {"instance": f"instance of {path}", "created": "20200101000000"}
     numbered = (AnnotatedItem(number, (name, f"#{number}")) for number, name in items)
     return AnnotationObject(
         path=path, kind=kind, items=tuple(numbered), left=left, **{**usual, **fields}
@@ -107,7 +98,7 @@ def match(monkeypatch):
             return found(path, one, headers, items)
 
         for kind in (RTSTRUCT, SEG, MASKS):
-            monkeypatch.setitem(matching._MATCH, kind, recorded)
+            monkeypatch.setattr(READERS[kind], "match", recorded)
         annotated, left = match_annotations(
             FOLDER,
             frames,
@@ -475,7 +466,7 @@ def test_a_real_structure_set(source):
     outlines = {"Heart": source.inner(patient, 1), "Skin": source.outer(patient, 1)}
     source_folders.write_structure_set(source.root / "rt.dcm", images, outlines)
     _, scan = source_folders.scan_images(source.root)
-    one = matching.rtstruct.read_object(source.root / "rt.dcm", "rt.dcm")
+    one = READERS[RTSTRUCT].read_object(source.root / "rt.dcm", "rt.dcm")
     frames, left = match_annotations(
         source.root,
         scan.frames,

@@ -152,21 +152,7 @@ def structure_set(
         dataset.SOPInstanceUID = uid("structure set")
         dataset.PatientID, dataset.StudyInstanceUID = "P1", uid("study")
         dataset.Modality = "RTSTRUCT"
-        references = [
-            {
-                "FrameOfReferenceUID": reference,
-                "RTReferencedStudySequence": _sequence(
-                    {
-                        "ReferencedSOPInstanceUID": uid("study"),
-                        "RTReferencedSeriesSequence": _sequence(
-                            *_referenced(frames, reference)
-                        ),
-                    }
-                ),
-            }
-            for reference in dict.fromkeys(one.frame_of_reference for one in frames)
-        ]
-        dataset.ReferencedFrameOfReferenceSequence = _sequence(*references)
+        dataset.ReferencedFrameOfReferenceSequence = _references(frames)
         only = frames[0].frame_of_reference if frames else None
         dataset.StructureSetROISequence = _sequence(
             *(
@@ -178,21 +164,35 @@ def structure_set(
                 for number, name, _ in rois
             )
         )
+        # Not in the order of the ROIs: they are linked by number.
         dataset.ROIContourSequence = _sequence(
-            *(
-                {
-                    "ReferencedROINumber": number,
-                    "ContourSequence": _sequence(
-                        *(contour_item(one, digits) for one in outlines)
-                    ),
-                }
-                # Not in the order of the ROIs: they are linked by number.
-                for number, _, outlines in reversed(rois)
-            )
+            *(_contours(number, outlines, digits) for number, _, outlines in rois[::-1])
         )
         for keyword, value in elements.items():
             setattr(dataset, keyword, value)
     return dataset
+
+
+def _contours(number: int, outlines: Sequence[Outline], digits: int) -> dict[str, Any]:
+    items = (contour_item(one, digits) for one in outlines)
+    return {"ReferencedROINumber": number, "ContourSequence": _sequence(*items)}
+
+
+def _references(frames: Sequence[FrameHeader]) -> pydicom.Sequence:
+    found = []
+    for reference in dict.fromkeys(one.frame_of_reference for one in frames):
+        series = _sequence(*_referenced(frames, reference))
+        study = {
+            "ReferencedSOPInstanceUID": uid("study"),
+            "RTReferencedSeriesSequence": series,
+        }
+        found.append(
+            {
+                "FrameOfReferenceUID": reference,
+                "RTReferencedStudySequence": _sequence(study),
+            }
+        )
+    return _sequence(*found)
 
 
 def _referenced(frames: Sequence[FrameHeader], reference: str) -> list[dict[str, Any]]:

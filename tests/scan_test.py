@@ -10,6 +10,8 @@ from tfdicom import scan
 from tfdicom.reasons import InputSkipped
 from tfdicom.scan import A_MASK, AN_IMAGE, ANYTHING, FileToScan, ScanRules, scan_files
 from tfdicom.sources.annotation_objects import AnnotatedItem, AnnotationObject
+from tfdicom.sources.candidates import MASKS
+from tfdicom.sources.readers import READERS
 
 
 def scan_folder(folder, workers=1):
@@ -202,19 +204,7 @@ def test_of_two_objects_with_one_instance_uid_neither_is_used(source, blank):
 
 
 def test_masks_are_read_by_what_their_path_says(tmp_path, monkeypatch):
-    mask = AnnotationObject(
-        path="",
-        kind="masks",
-        patient_id="",
-        instance="",
-        study="",
-        created="",
-        rater="",
-        frame_of_reference="",
-        referenced_series=(),
-        referenced_instances=(),
-        items=(AnnotatedItem(1, ("1",)),),
-    )
+    mask = AnnotationObject("", MASKS, items=(AnnotatedItem(1, ("1",)),))
 
     def read_object(path, name, *, values, class_name):
         assert (values, class_name) == ({1: "heart"}, None)
@@ -222,7 +212,7 @@ def test_masks_are_read_by_what_their_path_says(tmp_path, monkeypatch):
             raise InputSkipped("mask_unreadable", "cut")
         return dataclasses.replace(mask, path=name)
 
-    monkeypatch.setattr(scan.masks, "read_object", read_object)
+    monkeypatch.setattr(READERS[MASKS], "read_object", read_object)
     found = scan_some(
         tmp_path,
         ["a.png", "bad.png"],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests import source_folders
-from tfdicom import drawing, example_schema, shards, splits, tfrecord_file
+from tfdicom import example_schema, shards, splits, tfrecord_file
 from tfdicom.classes import parse_classes
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.drawing import AnnotationRules
@@ -14,6 +14,7 @@ from tfdicom.plan import make_plan
 from tfdicom.shards import ShardContent, write_shard
 from tfdicom.sources.annotation_objects import Drawing, DrawingRules, LeftItem
 from tfdicom.sources.candidates import RTSTRUCT, Annotation
+from tfdicom.sources.readers import READERS
 
 TEXT_RULES = DrawingRules(edge_rule="half_covered", tolerance=0.02, shift=(-1.0, -1.0))
 RULES = AnnotationRules(
@@ -156,7 +157,7 @@ def test_objects_are_listed_with_the_parts_that_were_used(
         left = [LeftItem(item, part, "contour_not_closed") for part in parts[1:]]
         return Drawing(plane, left=tuple(left), findings=("contour_leaves_image",))
 
-    monkeypatch.setitem(drawing._DRAW, RTSTRUCT, draw)
+    monkeypatch.setattr(READERS[RTSTRUCT], "draw", draw)
     frames = source_folders.annotated_frames(source.root)
     first, *others = (one for one in frames if one.annotations)
     parts = Annotation(RTSTRUCT, "rt.dcm", "inner", 3, (4, 17))

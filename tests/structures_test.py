@@ -13,14 +13,6 @@ from tfdicom.structures import StructureNames, structure_names
 OBJECT = AnnotationObject(
     path="rt.dcm",
     kind="rtstruct",
-    patient_id="P",
-    instance="1.2.3",
-    study="1.2",
-    created="",
-    rater="",
-    frame_of_reference="",
-    referenced_series=(),
-    referenced_instances=(),
     items=(
         AnnotatedItem(1, ("LUNG_L", "#1", "Lung", "SCT:39607008")),
         AnnotatedItem(2, ("Lung_R", "#2", "Lung", "SCT:39607008")),
@@ -90,12 +82,12 @@ def test_one_name_with_different_numbers_is_one_structure():
 
 
 def test_many_names_are_cut_short():
-    found = {f"n{number:02d}": 1 for number in range(40)}
-    matched = {name: ("x",) if name < "n20" else () for name in found}
+    found = {f"n{number:03d}": 1 for number in range(120)}
+    matched = {name: ("x",) if name < "n060" else () for name in found}
     lines = list(StructureNames(found, matched).lines())
-    assert len(lines) == 12 + 2
-    assert lines[12] == "  and 8 more names that classes use"
-    assert lines[13].endswith("'n31' and 8 more")
+    assert len(lines) == 50 + 2
+    assert lines[50] == "  and 10 more names that classes use"
+    assert lines[51].endswith("'n109' and 10 more")
 
 
 @pytest.mark.parametrize("classes", ["inner;outer", "x=inner-outer", "any=.*"])

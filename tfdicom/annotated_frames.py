@@ -6,12 +6,11 @@ import collections
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 
+from tfdicom.convert_options import ERROR, NEWEST, RATERS
 from tfdicom.frame_headers import FrameHeader
 from tfdicom.scan import ScannedFrame, frame_name
 from tfdicom.sources.annotation_objects import AnnotationObject
 from tfdicom.sources.candidates import RTSTRUCT, Annotation, LeftFile
-
-NEWEST, RATERS, ERROR = "newest", "raters", "error"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +119,7 @@ def _only_implied(
 ) -> bool:
     """Whether the newest object has no more to say than that it drew nothing here.
 
-    A structure set says of no slice that the structure is absent, as a SEG does.
+    A SEG says where a structure is absent; a structure set just has no contour there.
     """
     draws = any(
         note.structure == term and note.path == newest for _, note in drawn.annotations

@@ -8,15 +8,21 @@ from collections.abc import Sequence
 
 from tfdicom import options
 from tfdicom.classes import parse_classes
+from tfdicom.contour_masks import HOLE_RULES
 from tfdicom.contour_origin import parse_origin
 from tfdicom.rasterize import EDGE_RULES
 from tfdicom.reasons import FINDINGS, REASONS
 from tfdicom.sources import contours
+from tfdicom.sources.candidates import MASKS, RTSTRUCT, SEG, TEXT
 from tfdicom.sources.mask_listing import parse_values
 from tfdicom.sources.mask_pairs import PairingRules
 from tfdicom.splits import DEFAULT_SALT, parse_split
 from tfdicom.tfrecord_file import COMPRESSIONS
 
+#: What to do where several objects annotate one structure on one image.
+NEWEST, RATERS, ERROR = "newest", "raters", "error"
+#: Which images without an annotation become examples.
+NO, NEIGHBOURS, ALL = "no", "neighbours", "all"
 DEFAULT_SPLIT = "train:0.7,validation:0.15,test:0.15"
 
 
@@ -30,7 +36,7 @@ class ConvertOptions:
         "auto",
         "Kind of annotation: contour text files, RT structure sets, segmentation "
         "objects (SEG), mask images, none (labels only), or whatever is found.",
-        choices=("auto", "contours", "rtstruct", "seg", "masks", "none"),
+        choices=("auto", TEXT, RTSTRUCT, SEG, MASKS, "none"),
     )
     layout: str = options.option(
         "auto",
@@ -104,7 +110,7 @@ class ConvertOptions:
         "another is a hole, one inside that is filled again), standard (PS3.3 "
         "C.8.8.6.3: CLOSED_PLANAR by union, CLOSEDPLANAR_XOR by exclusive or), xor or "
         "union of all.",
-        choices=("nested", "standard", "xor", "union"),
+        choices=HOLE_RULES,
     )
     fractional_threshold: float | None = options.option(
         None,
@@ -115,17 +121,17 @@ class ConvertOptions:
         upper=1.0,
     )
     several_annotations: str = options.option(
-        "newest",
+        NEWEST,
         "Where two objects annotate one structure on one image: take the newest, keep "
         "all (raters: an example for each), or fail (error).",
-        choices=("newest", "raters", "error"),
+        choices=(NEWEST, RATERS, ERROR),
     )
     include_unannotated: str = options.option(
-        "no",
+        NO,
         "Images without an annotation that become examples too: none, those next to "
         "an annotated one in space, or all. Readers leave them out unless they ask for "
         "them with unannotated=.",
-        choices=("no", "neighbours", "all"),
+        choices=(NO, NEIGHBOURS, ALL),
     )
     color: str = options.option(
         "convert",

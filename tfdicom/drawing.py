@@ -15,19 +15,10 @@ from tfdicom.dicom import PixelRules
 from tfdicom.frame_headers import FrameHeader
 from tfdicom.reasons import InputSkipped
 from tfdicom.series import FramePlan
-from tfdicom.sources import contours, masks, rtstruct, seg
+from tfdicom.sources import contours
 from tfdicom.sources.annotation_objects import Drawing, DrawingRules
-from tfdicom.sources.candidates import (
-    MASKS,
-    RTSTRUCT,
-    SEG,
-    TEXT,
-    Annotation,
-    LeftFile,
-    candidate_name,
-)
-
-_DRAW = {RTSTRUCT: rtstruct.draw, SEG: seg.draw, MASKS: masks.draw}
+from tfdicom.sources.candidates import TEXT, Annotation, LeftFile, candidate_name
+from tfdicom.sources.readers import READERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +103,7 @@ def _draw(
     chosen = rules.objects
     if one.edge_rule and not rules.fixed_edge_rule:
         chosen = dataclasses.replace(chosen, edge_rule=one.edge_rule)
-    return _DRAW[one.kind](path, one.item, one.parts, header, chosen)
+    return READERS[one.kind].draw(path, one.item, one.parts, header, chosen)
 
 
 def _parts_left(one: Annotation, drawing: Drawing) -> Iterator[LeftFile]:

@@ -251,7 +251,8 @@ class FrameExample:
     class_expressions: tuple[str, ...] = _feature(
         "mask/class_expressions",
         TEXT,
-        "How each class is made of annotated structures: `outer-inner`.",
+        "How each class is made of annotated structures, each a name or a regular "
+        "expression between slashes: `outer-inner`, `/lung_(l|r)/`.",
         shape=("classes",),
     )
     annotated: tuple[int, ...] = _feature(
@@ -305,13 +306,14 @@ class FrameExample:
         shape=("classes", FOREGROUND_POINTS, 2),
     )
     rater: str | None = _feature(
-        "mask/rater", TEXT, "Pseudonym or name of who drew it.", optional=True
+        "mask/rater", TEXT, "Pseudonym of who drew it.", optional=True
     )
 
     edge_rule: str | None = _feature(
         "annotation/edge_rule",
         TEXT,
-        "Which pixels a contour takes: `center`, `inside` or `half_covered`.",
+        "Which pixels a contour takes: `center`, `inside` or `half_covered`; several, "
+        "joined by commas, where the contours of one frame have several.",
         optional=True,
     )
     hole_rule: str | None = _feature(
@@ -323,7 +325,7 @@ class FrameExample:
     contour_origin: str | None = _feature(
         "annotation/contour_origin",
         TEXT,
-        "Name of the coordinate origin of the contour files.",
+        "Name of the coordinate origin of contour text files.",
         optional=True,
     )
     contour_shift: tuple[float, ...] | None = _feature(
@@ -350,7 +352,7 @@ class FrameExample:
     contour_structures: tuple[str, ...] | None = _feature(
         "contour/structures",
         TEXT,
-        "Structure that each contour outlines.",
+        "Structure that each contour outlines, as a term of `mask/class_expressions`.",
         shape=("contours",),
         optional=True,
     )

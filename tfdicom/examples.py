@@ -80,13 +80,18 @@ def series_outcomes(
     statistics = tally.statistics()
     areas: list[_NamedArea] = []
     for frame in series.frames:
-        if frame.example and frame.name not in broken:
+        if not frame.example or frame.name in broken:
+            continue
+        try:
             read = kept.get(frame.name) or read_counted(
                 folder / frame.path, frame.header, rules.pixels
             )
-            outcome, drawn = _outcome(folder, series, frame, read, statistics, rules)
-            yield outcome
-            areas += _areas(frame, drawn)
+        except InputSkipped as skipped:  # it could be decoded a moment ago
+            yield FrameOutcome(frame, left=tuple(_left(frame, skipped)))
+            continue
+        outcome, drawn = _outcome(folder, series, frame, read, statistics, rules)
+        yield outcome
+        areas += _areas(frame, drawn)
     findings = _series_findings(areas)
     if findings:
         yield FrameOutcome(series.frames[0], findings=findings)

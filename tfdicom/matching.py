@@ -17,7 +17,6 @@ from tfdicom.annotated_frames import AnnotatedFrame, DrawnHere, resolved
 from tfdicom.frame_headers import FrameHeader
 from tfdicom.reasons import InputSkipped
 from tfdicom.scan import ScannedFrame
-from tfdicom.sources import masks, rtstruct, seg
 from tfdicom.sources.annotation_objects import (
     AnnotationObject,
     LeftItem,
@@ -28,19 +27,16 @@ from tfdicom.sources.candidates import (
     IMAGE,
     MASKS,
     OBJECT,
-    RTSTRUCT,
-    SEG,
     Annotation,
     LeftFile,
     candidate_name,
 )
+from tfdicom.sources.readers import READERS
 from tfdicom.structures import items_unused, items_used, terms_of
 
 _NOWHERE = -1  # an item that no frame has
 # Why an ROI is of no use where that takes nothing from its class.
 _ADDS_NOTHING = ("roi_without_contours", "roi_of_points")
-
-_MATCH = {RTSTRUCT: rtstruct.match, SEG: seg.match, MASKS: masks.match}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,8 +185,9 @@ class _Finder:
 def _match(folder: pathlib.Path, task: _Task) -> Matches | tuple[str, str]:
     described = task.described
     try:
-        match = _MATCH[described.kind]
-        return match(folder / described.path, described, task.frames, tuple(task.items))
+        path = folder / described.path
+        match = READERS[described.kind].match
+        return match(path, described, task.frames, tuple(task.items))
     except InputSkipped as skipped:
         return skipped.code, skipped.detail
     finally:
@@ -219,21 +216,44 @@ def _enter(
     for match in matches.matches:
         by_frame[match.frame].append(match)
     wanted = _items_wanted(task, matches)
-    told: set[int] = set()
-    for frame, here in by_frame.items():
-        series = task.frames[frame].series
+    is_drawn = False
+    for place, here in by_frame.items():
+        series = task.frames[place].series
         known = {match.item for match in here}
-        for match in here:
-            for term in task.items[match.item]:
-                whole = wanted[term, series] <= known
-                place = drawn[task.places[frame]]
-                _enter_one(described, match, term, matches, place, whole, left, told)
-    if told or any(one.item is None for one in matches.left):
+        frame = drawn[task.places[place]]
+        for match, term in ((m, term) for m in here for term in task.items[m.item]):
+            one = _annotation(described, match, term, matches)
+            if not wanted[term, series] <= known:
+                left += _incomplete(one)
+            elif match.parts:
+                is_drawn = True
+                frame.annotations.append((described, one))
+                # Of the object: any one of its parts may yet be left out.
+                codes = matches.findings.get(match.item, ())
+                frame.findings += ((described.path, code) for code in codes)
+            else:
+                frame.absent.append((described, term))
+    if is_drawn or any(one.item is None for one in matches.left):
         return
     # A mask image that is empty is a negative; of other objects it is a loss.
     is_negative = described.kind == MASKS and matches.matches
     reason = "object_all_absent" if is_negative else "object_without_mask"
     left.append(LeftFile(described.path, OBJECT, reason))
+
+
+def _annotation(
+    described: AnnotationObject, match: Match, term: str, matches: Matches
+) -> Annotation:
+    edge_rule = matches.edge_rules.get(match.item, "")
+    return Annotation(
+        described.kind, described.path, term, match.item, match.parts, edge_rule
+    )
+
+
+def _incomplete(one: Annotation) -> Iterator[LeftFile]:
+    """What is drawn of a class of which another part is unknown."""
+    for name in one.candidates if one.parts else ():
+        yield LeftFile(name, one.candidate_kind, "class_incomplete")
 
 
 def _items_wanted(task: _Task, matches: Matches) -> dict[tuple[str, str], set[int]]:
@@ -261,36 +281,6 @@ def _items_wanted(task: _Task, matches: Matches) -> dict[tuple[str, str], set[in
         for term in lost:
             wanted[term, series].add(_NOWHERE)
     return wanted
-
-
-def _enter_one(
-    described: AnnotationObject,
-    match: Match,
-    term: str,
-    matches: Matches,
-    here: DrawnHere,
-    whole: bool,
-    left: list[LeftFile],
-    told: set[int],
-) -> None:
-    edge_rule = matches.edge_rules.get(match.item, "")
-    one = Annotation(
-        described.kind, described.path, term, match.item, match.parts, edge_rule
-    )
-    if not match.parts:
-        if whole:
-            here.absent.append((described, term))
-    elif whole:
-        here.annotations.append((described, one))
-        # Of the object: any one of its parts may yet be left out.
-        codes = matches.findings.get(match.item, ())
-        here.findings += ((described.path, code) for code in codes)
-        told.add(match.item)
-    else:
-        left += (
-            LeftFile(name, one.candidate_kind, "class_incomplete")
-            for name in one.candidates
-        )
 
 
 def paired_left(

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from tfdicom import splits
 from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.classes import SegmentationClass
+from tfdicom.convert_options import ALL, NO
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.frame_headers import FrameHeader
-from tfdicom.series import ALL, NO, FramePlan, SeriesPlan, plan_series
+from tfdicom.series import FramePlan, SeriesPlan, plan_series
 from tfdicom.sharding import fill_shards, virtual_bucket
 from tfdicom.sources.candidates import IMAGE, LeftFile
 

@@ -62,20 +62,12 @@ def plan_reading(
     names = names or [f"data set {number}" for number, _ in enumerate(several, 1)]
     _check_several(several, options)
     parts = [manifest.split_names(found, split) for found in several]
-    warnings = [check_leakage(several, names, parts[0])]
-    classes = class_layout(
-        [found.class_names for found in several],
-        classes=options.class_names,
-        class_map=options.other_names,
-    )
-    labels = label_layout(
-        [found.labels for found in several], options.asked_labels, names=names
-    )
-    check_names(labels, classes.names)
-    if not classes.names:
-        plan_checks.check_no_masks(options)
-    warnings += _absent_classes(classes, names)
-    warnings += absent_labels(labels, names)
+    classes, labels = _layouts(several, options, names)
+    warnings = [
+        check_leakage(several, names, parts[0]),
+        *_absent_classes(classes, names),
+        *absent_labels(labels, names),
+    ]
     chosen = [
         (number, found.splits[name])
         for number, (found, part) in enumerate(zip(several, parts, strict=True))
@@ -124,6 +116,24 @@ def plan_reading(
     plan_checks.check_crops(plan, grid)
     plan_checks.check_batches(plan, split)
     return plan
+
+
+def _layouts(
+    several: Sequence[Manifest], options: InputOptions, names: Sequence[str]
+) -> tuple[ClassLayout, LabelLayout]:
+    """Where the data sets have the classes and labels that are asked for."""
+    classes = class_layout(
+        [found.class_names for found in several],
+        classes=options.class_names,
+        class_map=options.other_names,
+    )
+    labels = label_layout(
+        [found.labels for found in several], options.asked_labels, names=names
+    )
+    check_names(labels, classes.names)
+    if not classes.names:
+        plan_checks.check_no_masks(options)
+    return classes, labels
 
 
 def _still(options: InputOptions) -> AugmentOptions:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from tfdicom import contour_origin, dicom, files, splits
 from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.contour_origin import ContourSample
-from tfdicom.convert_options import DEFAULT_SPLIT, ConvertOptions
+from tfdicom.convert_options import ALL, DEFAULT_SPLIT, ConvertOptions
 from tfdicom.deidentify import Pseudonyms, key_path, load_pseudonyms
 from tfdicom.dicom import PixelRules
 from tfdicom.drawing import AnnotationRules
@@ -27,7 +27,6 @@ from tfdicom.ledger import Ledger
 from tfdicom.patients import identify
 from tfdicom.plan import Plan, make_plan
 from tfdicom.reasons import InputSkipped
-from tfdicom.series import ALL
 from tfdicom.sources import contours
 from tfdicom.sources.annotation_objects import DrawingRules
 from tfdicom.sources.candidates import TEXT, PathListing
@@ -79,9 +78,11 @@ def prepare(options: ConvertOptions) -> Preparation:
 def _rules(
     folder: pathlib.Path, found: Survey, plan: Plan, options: ConvertOptions
 ) -> AnnotationRules:
+    pixels = PixelRules(max_frame_pixels=options.max_frame_pixels, color=options.color)
     origin, shift = "", (0.0, 0.0)
     if TEXT in found.kinds:
-        origin, shift = _origin(folder, found.listing, plan, options)
+        samples = _contour_samples(folder, plan, pixels)
+        origin, shift = _origin(found.listing, samples, options)
     chosen = options.edge_rule != "auto"
     objects = DrawingRules(
         edge_rule=options.edge_rule if chosen else _OBJECT_EDGE_RULE,
@@ -95,7 +96,6 @@ def _rules(
         tolerance=0.02 if found.listing.decimals <= 2 else 0.001,
         shift=shift,
     )
-    pixels = PixelRules(max_frame_pixels=options.max_frame_pixels, color=options.color)
     return AnnotationRules(found.classes, text, objects, origin, chosen, pixels)
 
 
@@ -112,7 +112,7 @@ def _plan(
         patients = identify(
             found.frames,
             options.patient_from,
-            several_splits=len(rule.names) > 1,
+            several_splits=len(set(found.pairs.splits.values()) or rule.names) > 1,
             every=include == ALL,
             known=found.pairs.patients,
         )
@@ -223,7 +223,7 @@ def _pseudonyms(options: ConvertOptions) -> Pseudonyms:
 
 
 def _origin(
-    folder: pathlib.Path, listing: PathListing, plan: Plan, options: ConvertOptions
+    listing: PathListing, samples: Iterator[ContourSample], options: ConvertOptions
 ) -> tuple[str, tuple[float, float]]:
     """Name and shift of the contours' origin."""
     text = options.contour_origin or listing.default_origin or ""
@@ -231,21 +231,23 @@ def _origin(
     if asked.shift is not None:
         return asked.name, asked.shift
     default = listing.default_origin or "center0"
-    samples = _contour_samples(folder, plan)
     fit = contour_origin.fit_origin(samples, default=default)
     warning = "" if fit.fitted else "Warning: "
     print(f"{warning}contour_origin=auto: {fit.reason}", file=sys.stderr)
     return fit.name, fit.shift
 
 
-def _contour_samples(folder: pathlib.Path, plan: Plan) -> Iterator[ContourSample]:
+def _contour_samples(
+    folder: pathlib.Path, plan: Plan, rules: PixelRules
+) -> Iterator[ContourSample]:
     for _, patient, frame in plan.frames:
         for contour in frame.annotations:
             if contour.kind != TEXT:
                 continue
             with contextlib.suppress(InputSkipped):  # listed when it is converted
                 vertices = contours.read_contour(folder / contour.path)
-                pixels = dicom.read_frame(folder / frame.path, frame.header).pixels
+                path = folder / frame.path
+                pixels = dicom.read_frame(path, frame.header, rules).pixels
                 if pixels.ndim == 2:
                     yield ContourSample(
                         patient.patient, pixels, vertices, contour.structure

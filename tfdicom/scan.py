@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from tfdicom import dicom_file, header_cache, processes
 from tfdicom.frame_headers import FrameHeader, frame_headers
 from tfdicom.reasons import REASONS, InputSkipped
-from tfdicom.sources import masks, rtstruct, seg
 from tfdicom.sources.annotation_objects import AnnotationObject
 from tfdicom.sources.candidates import (
     IMAGE,
     MASK,
+    MASKS,
     OBJECT,
     OTHER,
     RTSTRUCT,
@@ -24,6 +24,7 @@ from tfdicom.sources.candidates import (
     LeftFile,
 )
 from tfdicom.sources.mask_listing import is_mask_format
+from tfdicom.sources.readers import KINDS, READERS
 
 _FILES_PER_TASK = 64
 #: What a path alone says of a file.
@@ -55,15 +56,6 @@ class ScanRules:
 
     kinds: tuple[str, ...] = (RTSTRUCT, SEG)
     mask_values: tuple[tuple[int, str], ...] | None = None
-
-
-#: Kind of an object, and what reads its header, by its SOP Class UID.
-_READERS = {
-    # RT Structure Set, Segmentation and Label Map Segmentation Storage.
-    "1.2.840.10008.5.1.4.1.1.481.3": (RTSTRUCT, rtstruct.read_object),
-    "1.2.840.10008.5.1.4.1.1.66.4": (SEG, seg.read_object),
-    "1.2.840.10008.5.1.4.1.1.66.7": (SEG, seg.read_object),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,12 +216,12 @@ def _read(folder: pathlib.Path, file: FileToScan, rules: ScanRules) -> _Found:
         if file.role == A_MASK and is_mask_format(file.path):
             return _read_mask(path, file, rules)
         header = dicom_file.open_header(path)
-        if header.sop_class in _READERS:
+        if header.sop_class in KINDS:
             kind = OBJECT
-            wanted, read_object = _READERS[header.sop_class]
+            wanted = KINDS[header.sop_class]
             if wanted not in rules.kinds:
                 return LeftFile(file.path, OBJECT, "object_not_asked_for")
-            return read_object(path, file.path)
+            return READERS[wanted].read_object(path, file.path)
         if file.role == A_MASK:
             return _read_mask(path, file, rules)
         headers = frame_headers(header)
@@ -246,7 +238,9 @@ def _read_mask(
     path: pathlib.Path, file: FileToScan, rules: ScanRules
 ) -> AnnotationObject:
     values = None if rules.mask_values is None else dict(rules.mask_values)
-    return masks.read_object(path, file.path, values=values, class_name=file.class_name)
+    return READERS[MASKS].read_object(
+        path, file.path, values=values, class_name=file.class_name
+    )
 
 
 def _is_stray(path: str, skipped: InputSkipped) -> bool:

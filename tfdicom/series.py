@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from tfdicom import quality, spatial
 from tfdicom.annotated_frames import AnnotatedFrame
+from tfdicom.convert_options import ALL, NO
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.frame_headers import FrameHeader
 from tfdicom.sources.candidates import Annotation
-
-NO, NEIGHBOURS, ALL = "no", "neighbours", "all"
 
 
 @dataclasses.dataclass(frozen=True)

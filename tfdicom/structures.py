@@ -16,7 +16,7 @@ from tfdicom.classes import SegmentationClass, structures_of, term_matches
 from tfdicom.sources.annotation_objects import AnnotatedItem, AnnotationObject
 from tfdicom.sources.candidates import Annotation
 
-_SHOWN = 12
+_SHOWN = 50
 
 
 @dataclasses.dataclass(frozen=True)

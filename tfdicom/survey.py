@@ -93,54 +93,29 @@ def survey(folder: pathlib.Path, options: ConvertOptions, ledger: Ledger) -> Sur
       ValueError: There is nothing that could be converted.
     """
     listing = _listing(folder, options)
-    ledger.leave(listing.left)
     pairs = _mask_listing(folder, listing, options)
-    ledger.leave(pairs.left)
     scan = _scan(folder, listing, pairs, options)
-    ledger.leave(scan.left)
+    for left in (listing.left, pairs.left, scan.left):
+        ledger.leave(left)
     ledger.leave(matching.paired_left(listing.images, scan.left))
-    objects = [one for one in scan.objects if _wanted(one.kind, options)]
-    objects = _with_images(objects, pairs, scan, ledger)
-    ledger.leave(
-        LeftFile(one.path, OBJECT, "object_not_asked_for")
-        for one in scan.objects
-        if not _wanted(one.kind, options)
-    )
-    usable = {one.path for one in scan.frames}
-    paired = {path: drawn for path, drawn in listing.images.items() if path in usable}
+    objects = _with_images(_objects(scan, options, ledger), pairs, scan, ledger)
     drawn = [one for each in listing.images.values() for one in each]
+    usable = {one.path for one in scan.frames}
+    paired = {path: each for path, each in listing.images.items() if path in usable}
     with ledger.told_with_errors():
         if not scan.frames:
             count = len(listing.images) + len(listing.others)
             raise ValueError(f"none of the {count} files found is a usable image")
         if not any(paired.values()) and not objects and not options.without_masks:
-            found = bool(objects) or any(
-                one.kind == OBJECT and REASONS[one.reason].fault for one in scan.left
-            )
-            raise ValueError(_nothing_drawn(folder, listing, options, found))
+            raise ValueError(_nothing_drawn(folder, listing, scan, options))
         classes = _classes(drawn, objects, options)
-    terms = structures_of(classes)
-    names = structure_names(drawn, objects, terms)
-    for line in _found(scan, drawn, names):
-        print(line, file=sys.stderr)
-    with ledger.told_with_errors():
+        names = structure_names(drawn, objects, structures_of(classes))
+        for line in _found(scan, drawn, names):
+            print(line, file=sys.stderr)
         check_terms(classes, names)
-    workers = options.num_workers or processes.default_workers()
-    with Progress("annotations", len(objects), "objects") as progress:
-        frames, left = matching.match_annotations(
-            folder,
-            scan.frames,
-            paired,
-            objects,
-            terms,
-            policy=options.several_annotations,
-            workers=workers,
-            progress=progress,
-        )
-    ledger.leave(left)
+    frames = _matched(folder, scan, paired, objects, classes, options, ledger)
     kinds = {one.kind for one in drawn} | {one.kind for one in objects}
     return Survey(
-        paired=_paired(paired, frames),
         frames=tuple(frames),
         classes=classes,
         listing=listing,
@@ -148,7 +123,45 @@ def survey(folder: pathlib.Path, options: ConvertOptions, ledger: Ledger) -> Sur
         objects=tuple(one.path for one in objects),
         kinds=tuple(kind for kind in _NAMES if kind in kinds),
         names=names,
+        paired=_paired(paired, frames),
     )
+
+
+def _objects(
+    scan: Scan, options: ConvertOptions, ledger: Ledger
+) -> list[AnnotationObject]:
+    """The objects that are asked for; a cache may know others."""
+    ledger.leave(
+        LeftFile(one.path, OBJECT, "object_not_asked_for")
+        for one in scan.objects
+        if not _wanted(one.kind, options)
+    )
+    return [one for one in scan.objects if _wanted(one.kind, options)]
+
+
+def _matched(
+    folder: pathlib.Path,
+    scan: Scan,
+    paired: Mapping[str, tuple[Annotation, ...]],
+    objects: Sequence[AnnotationObject],
+    classes: Sequence[SegmentationClass],
+    options: ConvertOptions,
+    ledger: Ledger,
+) -> list[AnnotatedFrame]:
+    """Every frame with what is annotated on it."""
+    with Progress("annotations", len(objects), "objects") as progress:
+        frames, left = matching.match_annotations(
+            folder,
+            scan.frames,
+            paired,
+            objects,
+            structures_of(classes),
+            policy=options.several_annotations,
+            workers=options.num_workers or processes.default_workers(),
+            progress=progress,
+        )
+    ledger.leave(left)
+    return frames
 
 
 def _paired(
@@ -191,7 +204,9 @@ def _mask_listing(
     """Mask images and what they belong to; nothing where they are not asked for."""
     if not _wanted(MASKS, options):
         return MaskListing((), listing.others, ())
-    return find_pairs(folder, listing.others, options.pairing_rules)
+    # Images that contour files name may have masks too.
+    paths = sorted((*listing.images, *listing.others))
+    return find_pairs(folder, paths, options.pairing_rules)
 
 
 def _scan(
@@ -210,7 +225,11 @@ def _scan(
     else:
         gone = set(hidden)
         wanted += [FileToScan(path) for path in others if path not in gone]
-    wanted += [FileToScan(one.mask, A_MASK, one.class_name) for one in pairs.pairs]
+    wanted += [
+        FileToScan(one.mask, A_MASK, one.class_name)
+        for one in pairs.pairs
+        if one.mask not in listing.images
+    ]
     workers = options.num_workers or processes.default_workers()
     with Progress("headers", len(wanted), "files") as progress:
         scan = scan_files(
@@ -258,14 +277,14 @@ def _is_hidden(path: str) -> bool:
 
 
 def _nothing_drawn(
-    folder: pathlib.Path, listing: PathListing, options: ConvertOptions, found: bool
+    folder: pathlib.Path, listing: PathListing, scan: Scan, options: ConvertOptions
 ) -> str:
     drawn = sum(bool(one) for one in listing.images.values())
     if listing.layout and drawn:
         return f"none of the {drawn} images with contours can be used"
     if listing.layout:
         return "no contour could be paired with an image"
-    if found:
+    if any(one.kind == OBJECT and REASONS[one.reason].fault for one in scan.left):
         return f"{folder}: none of the annotations found can be used"
     lines = [f"{folder}: no annotation was found (--annotations={options.annotations})"]
     if options.annotations == "auto":

@@ -164,9 +164,7 @@ def test_no_mask_at_all():
 
 
 def test_a_mask_takes_over_what_its_images_are():
-    described = masks.AnnotationObject(
-        "m.png", "masks", "", "m.png", "", "", "", "", (), (), ()
-    )
+    described = masks.AnnotationObject("m.png", "masks", instance="m.png")
     found = masks.with_images(
         described, [*frames_of(2), header("j", series="r", frame_of_reference="g")]
     )

@@ -20,7 +20,7 @@ from tests.seg_files import (
     make_series,
     write_segmentation,
 )
-from tfdicom import dicom, reasons
+from tfdicom import decoder_supervisor, dicom, reasons
 from tfdicom.reasons import InputSkipped
 from tfdicom.sources import seg
 from tfdicom.sources.annotation_objects import DrawingRules
@@ -423,7 +423,15 @@ def test_elements_that_masks_do_not_need_may_be_missing(tmp_path, keyword):
 
 
 @pytest.mark.parametrize("syntax", ["RLELossless", "JPEG2000Lossless"])
-def test_compressed_pixels(tmp_path, syntax):
+def test_compressed_pixels(tmp_path, monkeypatch, syntax):
+    asked = []
+    child = decoder_supervisor.DecoderSupervisor.decode
+
+    def counted(supervisor, path, index, **limits):
+        asked.append(index)
+        return child(supervisor, path, index, **limits)
+
+    monkeypatch.setattr(decoder_supervisor.DecoderSupervisor, "decode", counted)
     source = series_of(3, (32, 40))
     masks = random_masks(3, 32, 40)
     path = tmp_path / "seg.dcm"
@@ -437,13 +445,19 @@ def test_compressed_pixels(tmp_path, syntax):
     for header, mask in zip(source.headers, masks, strict=True):
         drawing = masks_of(path, source.headers)[1, header.instance]
         np.testing.assert_array_equal(drawing.plane, mask)
+    assert set(asked) == {0, 1, 2}  # by the process that may crash
     # A frame that is damaged is refused; the file is not.
     data = path.read_bytes()
     at = data.index(b"\xe0\x7f\x10\x00")
     path.write_bytes(data[: at + 60] + b"\xff" * (len(data) - at - 60))
     with pytest.raises(InputSkipped) as refused:
         seg.draw(path, 1, (3,), source.headers[0], RULES)
-    assert refused.value.code in ("pixels_unreadable", "seg_unreadable", "not_dicom")
+    assert refused.value.code in (
+        "decoder_crashed",
+        "pixels_unreadable",
+        "seg_unreadable",
+        "not_dicom",
+    )
 
 
 @pytest.fixture(scope="module")

@@ -72,15 +72,15 @@ class AnnotationObject:
 
     path: str
     kind: str
-    patient_id: str
-    instance: str
-    study: str
-    created: str
-    rater: str
-    frame_of_reference: str
-    referenced_series: tuple[str, ...]
-    referenced_instances: tuple[str, ...]
-    items: tuple[AnnotatedItem, ...]
+    patient_id: str = ""
+    instance: str = ""
+    study: str = ""
+    created: str = ""
+    rater: str = ""
+    frame_of_reference: str = ""
+    referenced_series: tuple[str, ...] = ()
+    referenced_instances: tuple[str, ...] = ()
+    items: tuple[AnnotatedItem, ...] = ()
     left: tuple[LeftItem, ...] = ()
 
 

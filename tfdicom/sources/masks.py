@@ -69,20 +69,7 @@ def read_object(
         left = _unmapped(found, values)
     elif class_name is None:
         items += [AnnotatedItem(one, (f"#{one}",)) for one in found]
-    return AnnotationObject(
-        path=name,
-        kind=MASKS,
-        patient_id="",
-        instance=name,
-        study="",
-        created="",
-        rater="",
-        frame_of_reference="",
-        referenced_series=(),
-        referenced_instances=(),
-        items=tuple(items),
-        left=left,
-    )
+    return AnnotationObject(name, MASKS, instance=name, items=tuple(items), left=left)
 
 
 def _unmapped(found: Sequence[int], values: Mapping[int, str]) -> tuple[LeftItem, ...]:

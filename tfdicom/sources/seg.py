@@ -17,6 +17,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from tfdicom import decoder_supervisor
+from tfdicom.dicom import PixelRules
 from tfdicom.dicom_elements import quiet, text
 from tfdicom.frame_headers import FrameHeader
 from tfdicom.reasons import InputSkipped
@@ -37,6 +39,7 @@ from tfdicom.sources.seg_header import (
 
 # Numbers such as 0.07 x 100 are a little above the value that is meant.
 _ROUNDING = 1e-6
+_LARGEST_SAMPLE = 2  # bytes
 
 
 def read_object(path: pathlib.Path, name: str) -> AnnotationObject:
@@ -222,6 +225,8 @@ class _Opened:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 stored = self._read(number)
+        except InputSkipped:
+            raise
         except Exception as error:  # decoders raise anything
             detail = f"frame {number}: {type(error).__name__}: {error}"
             raise InputSkipped("pixels_unreadable", detail) from error
@@ -237,6 +242,8 @@ def _frame_reader(path: pathlib.Path, dataset: Dataset) -> Callable[[int], np.nd
     highdicom's class for segmentations is not used: it takes a millisecond for each
     frame of the file, and refuses objects for elements that masks do not need.
     """
+    if UID(dataset.file_meta.TransferSyntaxUID).is_encapsulated:
+        return functools.partial(_decoded, path, dataset)
     import highdicom  # costs 0.4 s, and most files are no segmentation
     from highdicom.io import ImageFileReader
 
@@ -253,6 +260,18 @@ def _frame_reader(path: pathlib.Path, dataset: Dataset) -> Callable[[int], np.nd
 
         return read
     return highdicom.imread(io.BytesIO(path.read_bytes())).get_stored_frame
+
+
+def _decoded(path: pathlib.Path, dataset: Dataset, number: int) -> np.ndarray:
+    """A compressed frame, by the child that may crash."""
+    limits = PixelRules()
+    return decoder_supervisor.supervisor(limits.decode_bytes).decode(
+        path,
+        number - 1,
+        syntax=str(dataset.file_meta.TransferSyntaxUID),
+        size=int(dataset.Rows) * int(dataset.Columns) * _LARGEST_SAMPLE,
+        seconds=limits.decode_seconds,
+    )
 
 
 def _frame_by_frame(dataset: Dataset) -> bool:
