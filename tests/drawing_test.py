@@ -180,6 +180,21 @@ def test_parts_that_draw_nothing_are_named(folder, objects, kind, candidate):
     ]
 
 
+def test_one_roi_drawn_and_another_not_is_no_mask_of_both(folder, objects):
+    frame = annotated(
+        folder,
+        Annotation(RTSTRUCT, "x", "inner", 3, (5,)),
+        Annotation(RTSTRUCT, "x", "inner", 13, (1,)),
+        Annotation(RTSTRUCT, "x", "outer", 4, (2,)),
+    )
+    drawn, left = draw(folder, frame)
+    assert [one.annotation.item for one in drawn] == [4]
+    assert {one.path: one.reason for one in left} == {
+        "x#3.5": "class_incomplete",
+        "x#13.1": "contours_take_nothing",
+    }
+
+
 def test_item_without_parts_is_named_as_a_whole(folder, objects):
     frame = annotated(folder, Annotation(MASKS, "m.png", "inner", 13))
     drawn, (left,) = draw(folder, frame)

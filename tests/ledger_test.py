@@ -142,6 +142,20 @@ def test_how_much_may_go_wrong(ledger, skipped, options, words):
     assert "0.txt" in str(error.value)
 
 
+@pytest.mark.parametrize("reason", ["contour_too_short", "contour_outside_image"])
+@pytest.mark.parametrize(("name", "fatal"), [("rt.dcm#1.{}", False), ("{}.txt", True)])
+def test_crumbs_of_a_structure_set_are_listed_and_never_fatal(
+    ledger, name, fatal, reason
+):
+    ledger.leave(LeftFile(name.format(n), "contour", reason) for n in range(11))
+    assert ledger.counts()["contour"] == {"skipped": 11}
+    if fatal:
+        with pytest.raises(ValueError, match="11 of 11 annotations"):
+            ledger.check(ConvertOptions())
+    else:
+        ledger.check(ConvertOptions())
+
+
 @pytest.mark.parametrize("kind", ["image", "object", "other"])
 def test_rate_is_that_of_annotations(ledger, kind):
     ledger.leave(LeftFile(f"{n}.dcm", kind, "not_dicom") for n in range(50))

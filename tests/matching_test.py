@@ -352,6 +352,26 @@ def test_one_roi_of_no_use_and_the_class_of_both(match, reason, annotated):
     assert ("rt.dcm#2.1" in result.reasons) != annotated
 
 
+def test_one_roi_that_lies_nowhere_leaves_the_class_of_both_unknown(match):
+    nowhere = LeftItem(3, None, "roi_not_placed")
+    matches = Matches((Match(0, 2, (1,)), Match(1, 2)), left=(nowhere,))
+    result = match(
+        [described(**THREE)], lambda *arguments: matches, terms=("/lung_(l|r)/",)
+    )
+    assert all(one.annotated == frozenset() for one in result.frames)
+    assert result.reasons["rt.dcm#3"] == ("contour", "roi_not_placed")
+    assert result.reasons["rt.dcm#2.1"] == ("contour", "class_incomplete")
+
+
+def test_one_roi_of_no_use_that_no_class_wants_is_no_fault(match):
+    matches = Matches((Match(0, 2, (1,)),))
+    result = match(
+        [of_no_use("roi_number_twice")], lambda *arguments: matches, terms=("LUNG_L",)
+    )
+    assert result.reasons["rt.dcm#3"] == ("contour", "structure_not_used")
+    assert result.frames[0].annotated == {"LUNG_L"}
+
+
 def test_absence_of_both_items_is_absence(match):
     matches = Matches((Match(0, 2), Match(0, 3), Match(1, 2, (1,)), Match(1, 3)))
     result = match(
