@@ -253,6 +253,25 @@ def test_frame_that_cannot_be_used(image, elements, damage, code):
         assert skipped(dicom.read_frame, path).code == code
 
 
+def test_overlays_are_not_looked_at(tmp_path):
+    path = tmp_path / "image.dcm"
+    pixels = np.arange(40 * 48, dtype=np.uint16).reshape(40, 48) % 4096
+    drawn = np.where(np.arange(48) % 2, 0x8000, 0).astype(np.uint16)
+    source_folders.write_image(
+        path, "P1", 3, pixels=pixels | drawn
+    )  # bit 15, PS3.3 C.9
+    dataset = pydicom.dcmread(path)
+    dataset.BitsStored, dataset.HighBit = 12, 11
+    dataset.add_new(0x60000010, "US", 40)
+    dataset.add_new(0x60000011, "US", 48)
+    dataset.add_new(0x60000102, "US", 15)  # Overlay Bit Position
+    dataset.add_new(0x60020010, "US", 40)
+    dataset.add_new(0x60020011, "US", 48)
+    dataset.add_new(0x60023000, "OW", b"\xff" * 240)  # Overlay Data
+    dataset.save_as(path)
+    np.testing.assert_array_equal(dicom.read_frame(path).pixels, pixels)
+
+
 @pytest.mark.parametrize("rows", [65535, 8193])
 def test_frame_that_is_too_large_is_refused_before_it_is_read(image, rows):
     path = image(Rows=rows, Columns=65535 if rows == 65535 else 8192)

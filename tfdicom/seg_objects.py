@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -192,17 +193,20 @@ def _refusing(header: Dataset) -> Iterator[None]:
 
 @contextlib.contextmanager
 def lenient() -> Iterator[None]:
-    """Values that came with the source may stay as they are."""
-    settings = pydicom.config.settings
+    """Values that came with the source may stay as they are; no talk about it."""
+    settings, logger = pydicom.config.settings, logging.getLogger("highdicom")
+    level = logger.level
     before = settings.reading_validation_mode, settings.writing_validation_mode
     settings.reading_validation_mode = pydicom.config.IGNORE
     settings.writing_validation_mode = pydicom.config.IGNORE
+    logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         settings.reading_validation_mode, settings.writing_validation_mode = before
+        logger.setLevel(level)
 
 
 def _pixels(
