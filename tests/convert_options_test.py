@@ -49,6 +49,7 @@ def test_defaults_are_allowed_and_the_same_as_the_flags():
         ({"edge_rule": "outside"}, "choose one of auto, center, inside, half_covered"),
         ({"hole_rule": "odd"}, "choose one of nested, standard, xor, union"),
         ({"fractional_threshold": 1.5}, "allowed is 0.0 to 1.0"),
+        ({"fractional_threshold": 0.0}, "more than 0 is wanted, as 0.5"),
         ({"several_annotations": "oldest"}, "choose one of newest, raters, error"),
         ({"include_unannotated": "yes"}, "choose one of no, neighbours, all"),
         ({"fail_on": "magic"}, "fail_on: unknown code 'magic'; known are annotated_"),

@@ -1,6 +1,7 @@
 import io
 import json
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -175,6 +176,19 @@ def test_memory_that_runs_out_is_told_apart(path, monkeypatch):
     monkeypatch.setattr(decoder_process, "decode", exhausted)
     line, pixels = decoder_process.answer(request(path))
     assert (line["code"], pixels) == ("decoder_out_of_memory", b"")
+
+
+def test_memory_is_limited():
+    code = (
+        "import numpy; from tfdicom import decoder_process;"
+        "decoder_process._limit_memory(1 << 30); print('here', flush=True);"
+        "numpy.ones(2 << 30, 'u1')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "here\n" and done.returncode == 1
+    assert "MemoryError" in done.stderr
 
 
 if __name__ == "__main__":

@@ -86,6 +86,23 @@ def test_a_foreign_file_is_of_no_use_and_replaced(source, tmp_path, opened, cont
     assert set(header_cache.load(cache)) == {"dicoms/SCD0000101/1.dcm"}
 
 
+class _Call:
+    """Pickled, a call of ``os.mkdir``."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_file_of_somebody_elses_making_can_do_nothing(tmp_path):
+    cache = tmp_path / "headers"
+    cache.write_bytes(pickle.dumps({"1.dcm": _Call(tmp_path / "made")}))
+    assert header_cache.load(cache) == {}
+    assert not (tmp_path / "made").exists()
+
+
 def test_where_it_lies(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     one = header_cache.cache_path(None, tmp_path / "one")
