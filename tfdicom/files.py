@@ -13,6 +13,9 @@ import pathlib
 from collections.abc import Iterator
 from typing import IO, Any
 
+from tfdicom import stores
+from tfdicom.folder_lock import lock as lock
+
 PARTIAL = ".partial"  # ending of a file that is being written
 
 
@@ -21,11 +24,19 @@ def path_of(text: str | os.PathLike) -> pathlib.Path:
     if not isinstance(text, (str, os.PathLike)):
         return text  # a remote UPath is no PathLike
     name = os.fspath(text)
+    for local in stores.LOCAL_SCHEMES:
+        name = name.removeprefix(local)
     if "://" not in name:
         return pathlib.Path(name).expanduser()
     import upath  # costs 0.1 s, and most paths are local
 
     return upath.UPath(name)  # type: ignore[return-value]
+
+
+def make_folder(folder: pathlib.Path) -> None:
+    """Makes a folder and those above it, where files lie in folders."""
+    if stores.has_folders(folder):
+        folder.mkdir(parents=True, exist_ok=True)  # would make a bucket elsewhere
 
 
 @contextlib.contextmanager
