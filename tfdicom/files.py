@@ -7,20 +7,24 @@ universal_pathlib, without one they are local.
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import pathlib
+import tempfile
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, BinaryIO, cast
 
-from tfdicom import stores
+from tfdicom import remote_files, stores
 from tfdicom.folder_lock import lock as lock
 
 PARTIAL = ".partial"  # ending of a file that is being written
 
 
 def path_of(text: str | os.PathLike) -> pathlib.Path:
-    """A path object for local text, or a ``UPath`` for text with a scheme."""
+    """A path object for local text, or a ``UPath`` for text with a scheme.
+
+    Raises:
+      ValueError: The scheme is unknown, or its client is not installed.
+    """
     if not isinstance(text, (str, os.PathLike)):
         return text  # a remote UPath is no PathLike
     name = os.fspath(text)
@@ -28,9 +32,7 @@ def path_of(text: str | os.PathLike) -> pathlib.Path:
         name = name.removeprefix(local)
     if "://" not in name:
         return pathlib.Path(name).expanduser()
-    import upath  # costs 0.1 s, and most paths are local
-
-    return upath.UPath(name)  # type: ignore[return-value]
+    return stores.remote_path(name)
 
 
 def make_folder(folder: pathlib.Path) -> None:
@@ -39,33 +41,70 @@ def make_folder(folder: pathlib.Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)  # would make a bucket elsewhere
 
 
+def opened(path: pathlib.Path) -> BinaryIO:
+    """Opens a file for reading; of a remote one only what is read is fetched."""
+    if isinstance(path, pathlib.Path):
+        return path.open("rb")
+    return cast(BinaryIO, remote_files.opened(path))
+
+
 @contextlib.contextmanager
 def written_whole(path: pathlib.Path) -> Iterator[IO[bytes]]:
     """Opens a file for writing that appears under its name only when it is complete.
 
-    The bytes go to a temporary name beside it, are flushed to the disk, and are renamed
-    into view; after an exception nothing is left.
+    Local bytes go to a temporary name beside it, are flushed to the disk, and are
+    renamed into view. Remote ones are gathered in a temporary file of this machine and
+    uploaded at the end. After an exception nothing is left.
     """
-    temporary = path.with_name(path.name + PARTIAL)
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            with contextlib.suppress(io.UnsupportedOperation, AttributeError):
-                os.fsync(file.fileno())  # remote files have no descriptor
-        move(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+    if isinstance(path, pathlib.Path):
+        temporary = path.with_name(path.name + PARTIAL)
+        try:
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        return
+    with tempfile.NamedTemporaryFile(prefix="tfdicom-") as near:
+        yield cast(IO[bytes], near)
+        near.flush()
+        _upload(near.name, path)
+
+
+def _upload(near: str, path: Any) -> None:
+    """Uploads a file, whole or not at all."""
+    options = stores.upload_options(path)
+    with stores.told(path):
+        if stores.writes_whole(path):
+            path.fs.put_file(near, path.path, **options)
+            return
+        temporary = path.with_name(path.name + PARTIAL)
+        try:
+            path.fs.put_file(near, temporary.path, **options)
+            move(temporary, path)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                temporary.fs.rm_file(temporary.path)
+            raise
 
 
 def move(source: pathlib.Path, target: pathlib.Path) -> None:
     """Renames a file; one that has the new name already is replaced."""
     if isinstance(source, pathlib.Path):
         source.replace(target)
-    else:
-        source.rename(target)  # UPath knows no replace; its rename does overwrite
+        return
+    remote: Any = source
+    to: Any = target
+    with stores.told(source):
+        if stores.has_folders(source):
+            remote.fs.mv(remote.path, to.path)
+        else:  # nothing is renamed there
+            remote.fs.cp_file(remote.path, to.path)
+            remote.fs.rm_file(remote.path)
 
 
 def read_text(path: pathlib.Path, *, flag: str = "") -> str:
@@ -102,8 +141,8 @@ def walk(folder: pathlib.Path) -> list[str]:
     Raises:
       OSError: A folder cannot be listed.
     """
-    if "://" in str(folder):
-        return sorted(_remote_files(folder))
+    if not isinstance(folder, pathlib.Path):
+        return sorted(stores.facts(folder))
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
     for base, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
@@ -120,10 +159,3 @@ def walk(folder: pathlib.Path) -> list[str]:
 
 def _raise(error: OSError) -> None:
     raise error
-
-
-def _remote_files(folder: pathlib.Path) -> Iterator[str]:
-    # One listing, and no patterns: rglob asks for each file, and [ is one to it.
-    remote: Any = folder
-    for path in remote.fs.find(remote.path):
-        yield path.removeprefix(remote.path).lstrip("/")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import errno
+import os
 import pathlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 LOCAL_SCHEMES = ("file://", "local://")
@@ -10,6 +15,41 @@ LOCAL_SCHEMES = ("file://", "local://")
 _OBJECT_STORES = frozenset(
     {"abfs", "abfss", "az", "gcs", "gs", "memory", "oci", "oss", "r2", "s3", "s3a"}
 )
+# Which extra of this package brings the client of a store.
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+# Uploads in pieces hold this much in memory, not hundreds of MB for each worker.
+_PIECE = 8 << 20
+_UPLOAD: dict[str, Mapping[str, int]] = {
+    "s3": {"chunksize": _PIECE, "max_concurrency": 2},
+    "s3a": {"chunksize": _PIECE, "max_concurrency": 2},
+    "gs": {"chunksize": _PIECE},
+    "gcs": {"chunksize": _PIECE},
+}
+# What tells one content of an object from another, by the names that stores use.
+_VERSIONS = (
+    "ETag",
+    "etag",
+    "generation",
+    "mtime",
+    "last_modified",
+    "LastModified",
+    "updated",
+    "modified",
+    "created",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoteFact:
+    """What a listing tells of a file.
+
+    Attributes:
+      size: Bytes.
+      version: Another text for another content; empty where the store tells none.
+    """
+
+    size: int
+    version: str
 
 
 def scheme(path: Any) -> str:
@@ -30,3 +70,79 @@ def writes_whole(path: Any) -> bool:
 def is_of_one_process(path: Any) -> bool:
     """Whether other processes see nothing of what lies there."""
     return scheme(path) == "memory"
+
+
+def upload_options(path: Any) -> Mapping[str, Any]:
+    """Keywords of ``put_file`` with which it needs little memory."""
+    return _UPLOAD.get(scheme(path), {})
+
+
+def remote_path(text: str) -> Any:
+    """A ``UPath`` whose store can be asked.
+
+    Raises:
+      ValueError: The scheme is unknown, or its client is not installed.
+    """
+    import upath  # costs 0.1 s, and most paths are local
+
+    kind = text.partition("://")[0]
+    try:
+        path = upath.UPath(text)
+        _ = path.fs
+    except ImportError as error:
+        extra = _EXTRAS.get(kind)
+        wanted = f"pip install 'tfdicom[{extra}]'" if extra else str(error)
+        raise ValueError(
+            f"{text}: {kind}:// needs one more package: {wanted}"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"{text}: the scheme {kind}:// is not known") from error
+    return path
+
+
+def facts(folder: Any) -> dict[str, RemoteFact]:
+    """What lies below a remote folder, by relative path with ``/``; one listing.
+
+    Raises:
+      OSError: It cannot be listed.
+    """
+    with told(folder):
+        folder.fs.invalidate_cache()
+        # No patterns: [ is one to glob.
+        found = folder.fs.find(folder.path, detail=True)
+    return {
+        path.removeprefix(folder.path).lstrip("/"): fact_of(info)
+        for path, info in found.items()
+    }
+
+
+def fact_of(info: Mapping[str, Any]) -> RemoteFact:
+    """What a store tells of a file."""
+    version = next((info[name] for name in _VERSIONS if info.get(name)), "")
+    return RemoteFact(int(info["size"] or 0), str(version))
+
+
+@contextlib.contextmanager
+def told(path: Any) -> Iterator[None]:
+    """Turns what clients of stores raise into an ``OSError`` that names the path."""
+    try:
+        yield
+    except OSError as error:
+        if error.strerror:
+            raise
+        number = error.errno or _number_of(error)
+        words = os.strerror(number) if number != errno.EIO else _words(error)
+        raise OSError(number, words, str(path)) from error  # of the number's kind
+    except (ValueError, KeyboardInterrupt, GeneratorExit, SystemExit):
+        raise
+    except Exception as error:  # each client has errors of its own
+        raise OSError(errno.EIO, _words(error), str(path)) from error
+
+
+def _number_of(error: OSError) -> int:
+    kinds = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES}
+    return kinds.get(type(error), errno.EIO)
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
