@@ -1,5 +1,4 @@
 import collections
-import fractions
 import hashlib
 import itertools
 import random
@@ -7,7 +6,7 @@ import sys
 
 import pytest
 
-from tfdicom import splits
+from tfdicom import split_sizes, splits
 
 FRACTIONS = "train:0.7,validation:0.15,test:0.15"
 PATIENTS = [f"SC-HF-I-{n:02d}" for n in range(45)]
@@ -99,47 +98,6 @@ def test_refuses_a_table(text, message):
         splits.parse_split_table(text, source="a.csv")
 
 
-def _by_hand(total: int) -> dict[str, int]:
-    """Hamilton's largest remainder, in fractions, for 0.7, 0.15 and 0.15."""
-    parts = {"train": 70, "validation": 15, "test": 15}
-    quotas = {n: fractions.Fraction(total * part, 100) for n, part in parts.items()}
-    counts = {name: int(quota) for name, quota in quotas.items()}
-    order = sorted(quotas, key=lambda name: counts[name] - quotas[name])
-    for name in order[: total - sum(counts.values())]:
-        counts[name] += 1
-    return counts
-
-
-@pytest.mark.parametrize("total", [0, 1, 2, 3, 4, 5, 6, 7, 10, 20, 45, 100, 1234])
-def test_counts_are_the_largest_remainders(total):
-    counts = splits.exact_counts(splits.parse_split(FRACTIONS).fractions, total)
-    expected = _by_hand(total)
-    if total >= 5:
-        assert counts == expected
-    assert sum(counts.values()) == total
-    assert sum(map(bool, counts.values())) == min(total, 3)
-
-
-@pytest.mark.parametrize(
-    ("shares", "total", "expected"),
-    [
-        ([0.33, 0.33, 0.33], 9, [3, 3, 3]),
-        ([0.33, 0.33, 0.33], 10, [4, 3, 3]),
-        ([0.2] * 5, 5, [1] * 5),
-        ([0.1, 0.9], 10, [1, 9]),
-        ([0.1, 0.2, 0.7], 1000, [100, 200, 700]),
-        ([0.98, 0.01, 0.01], 3, [1, 1, 1]),
-        ([0.98, 0.01, 0.01], 5, [3, 1, 1]),
-        ([0.01, 0.99], 1, [0, 1]),
-        ([0.01, 0.01, 0.98], 2, [1, 0, 1]),
-        ([1.0], 7, [7]),
-    ],
-)
-def test_counts(shares, total, expected):
-    given = {f"s{n}": share for n, share in enumerate(shares)}
-    assert list(splits.exact_counts(given, total).values()) == expected
-
-
 def _ranked(patients: list[str], salt: str) -> list[str]:
     def digest(patient: str) -> bytes:
         return hashlib.sha256(salt.encode() + b"\0" + patient.encode()).digest()
@@ -159,7 +117,9 @@ def test_patients_go_by_rank_of_their_hash(number, salt):
     assert in_order == list(itertools.chain(*([n] * counts[n] for n in names)))
     assert len(counts) == min(number, 3)
     if number >= 5:
-        assert counts == _by_hand(number)
+        assert counts == split_sizes.exact_counts(
+            splits.parse_split(FRACTIONS).fractions, number
+        )
 
 
 def test_default_salt_is_public():
@@ -208,6 +168,110 @@ def test_refuses_names_of_which_none_is_here():
         match="none of the patients .* A, B, C, D, E and 3 more; found are X, Y$",
     ):
         splits.assign(rule, ["Y", "X"])
+
+
+def everybody(table):
+    return collections.Counter(table.values())
+
+
+@pytest.mark.parametrize("text", [FRACTIONS, "a:0.98,b:0.01,c:0.01"])
+def test_no_split_is_empty_with_ten_patients(text):
+    rule = splits.parse_split(text)
+    expected = split_sizes.exact_counts(rule.fractions, 10)
+    for salt in range(1000):
+        table = splits.assign(rule, PATIENTS[:10], salt=str(salt))
+        assert everybody(table) == expected
+
+
+@pytest.mark.parametrize("text", [FRACTIONS, "a:0.2,b:0.2,c:0.2,d:0.2,e:0.2"])
+@pytest.mark.parametrize("strata", [False, True])
+def test_nobody_moves_and_counts_stay_exact_when_patients_come(text, strata):
+    rule = splits.parse_split(text)
+    amounts = {p: {"ABC"[at % 3]: 1} for at, p in enumerate(PATIENTS)}
+    given = {"strata": amounts} if strata else {}
+    for seed in range(8):
+        coming = random.Random(seed).sample(PATIENTS, len(PATIENTS))
+        table, here = {}, 0
+        while here < len(coming):
+            here += random.Random(f"{seed}.{here}").choice([1, 1, 2, 5, 10, 20])
+            grown = splits.assign(rule, coming[:here], frozen=table, **given)
+            assert table.items() <= grown.items()
+            assert len(grown) == min(here, len(coming))
+            assert len(everybody(grown)) == min(len(rule.names), len(grown))
+            table = grown
+        assert everybody(table) == split_sizes.exact_counts(rule.fractions, 45)
+
+
+def test_new_patients_fill_what_is_lacking():
+    rule = splits.parse_split("train:0.5,validation:0.25,test:0.25")
+    frozen = dict.fromkeys(PATIENTS[:4], "test")
+    table = splits.assign(rule, PATIENTS[:12], frozen=frozen)
+    assert everybody(table) == {"train": 5, "validation": 3, "test": 4}
+    # Of those who are not here any more, nobody counts.
+    frozen = {**frozen, **dict.fromkeys(PATIENTS[20:40], "train")}
+    assert splits.assign(rule, PATIENTS[:12], frozen=frozen) == table
+
+
+def test_fixed_split_takes_nobody():
+    rule = splits.parse_split("train:0.6,validation:0.2,test:0.2")
+    first = splits.assign(rule, PATIENTS[:10])
+    grown = splits.assign(rule, PATIENTS, frozen=first, fixed=["test"])
+    assert everybody(grown)["test"] == 2
+    # The others share as 6 to 2.
+    assert everybody(grown) == {"train": 32, "validation": 11, "test": 2}
+    with pytest.raises(ValueError, match="all splits are fixed .*fixed_splits"):
+        splits.assign(rule, PATIENTS, frozen=first, fixed=rule.names)
+    assert splits.assign(rule, list(first), frozen=first, fixed=rule.names) == first
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train:A,test:B", "patient 'A' is in split 'test' already, and is to go to"),
+        ("train:B", "patient 'A' is in split 'test' already, and no such one is asked"),
+        ("a:0.5,b:0.5", "'A' is in split 'test' already.*a patient keeps their split"),
+    ],
+)
+def test_a_rule_that_would_move_a_patient_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        splits.assign(splits.parse_split(text), ["A", "B"], frozen={"A": "test"})
+
+
+def test_a_rule_by_name_keeps_those_whom_it_does_not_name():
+    rule = splits.parse_split("train:B,test:C")
+    table = splits.assign(rule, ["A", "B", "D"], frozen={"A": "test", "B": "train"})
+    assert table == {"A": "test", "B": "train"}
+    with pytest.raises(ValueError, match="patient 'C' is to go to split 'test', which"):
+        splits.assign(rule, ["A", "C"], frozen={"A": "test"}, fixed=["test"])
+    kept = splits.assign(rule, ["C"], frozen={"C": "test"}, fixed=["test"])
+    assert kept == {"C": "test"}
+
+
+def test_folds_want_a_patient_each():
+    rule = splits.fold_rule(5)
+    assert rule.names == ("fold0", "fold1", "fold2", "fold3", "fold4")
+    assert set(everybody(splits.assign(rule, PATIENTS)).values()) == {9}
+    with pytest.raises(ValueError, match="folds=5: every fold wants a patient, and 4"):
+        splits.assign(rule, PATIENTS[:4])
+
+
+@pytest.mark.parametrize("text", ["train", FRACTIONS, " a:0.5, b: 5e-1"])
+def test_recorded_rule_reads_back(text):
+    rule = splits.parse_split(text)
+    assert splits.parse_recorded(rule.asked) == rule
+    assert rule.asked == text
+
+
+def test_recorded_folds_names_and_shares_read_back():
+    assert splits.parse_recorded("5 folds") == splits.fold_rule(5)
+    assert splits.parse_recorded(splits.parse_split("a:B").asked) is None
+    rule = splits.rule_of_counts({"b": 2, "a": 1, "none": 0})
+    assert rule.names == ("b", "a") and rule.fractions == {"b": 2 / 3, "a": 1 / 3}
+    assert splits.parse_recorded(rule.asked).fractions == {"b": 0.6667, "a": 0.3333}
+
+
+def test_patients_of_any_text_are_ranked():
+    assert len(splits.assign(splits.parse_split("a:0.5,b:0.5"), ["\udcff", "Ö"])) == 2
 
 
 if __name__ == "__main__":

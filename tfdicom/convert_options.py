@@ -26,6 +26,7 @@ NO, NEIGHBOURS, ALL = "no", "neighbours", "all"
 DEFAULT_SPLIT = "train:0.7,validation:0.15,test:0.15"
 
 
+CLASSES = "classes"  # what --stratify may name beside a label
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConvertOptions:
     """What to convert, how, and where to."""
@@ -164,8 +165,8 @@ class ConvertOptions:
     )
     folds: int = options.option(
         0,
-        "Instead of --split: so many equal splits by patient, named fold0, fold1, ...; "
-        "input_fn(split='fold1+fold2') reads some of them.",
+        "Instead of --split: so many equal splits by patient (2 or more), named fold0, "
+        "fold1, ...; input_fn(split='fold1+fold2') reads some of them.",
         kind=int,
         lower=0,
     )
@@ -175,6 +176,23 @@ class ConvertOptions:
     )
     patient_from: str = options.option(
         "tag",
+    splits_from: str | None = options.option(
+        None,
+        "Splits made before, which patients keep: the dataset.json of an earlier data "
+        "set, its folder, or a CSV file with the columns patient_id,split. Others fill "
+        "what each split lacks of its fraction, as it was then or as --split says.",
+    )
+    fixed_splits: str = options.option(
+        "",
+        "Splits, joined by commas, that take nobody new once they have patients (by "
+        "--splits_from, or in the data set that is extended): 'test'.",
+    )
+    stratify: str | None = options.option(
+        None,
+        "What every split gets its share of, as far as whole patients allow: 'classes' "
+        "(images on which each is annotated or drawn), or 'label:NAME' (patients by "
+        "their most frequent value in a column of --labels).",
+    )
         "What names the patient: tag (Patient ID), study (Study Instance UID), "
         "folder:REGEX (first group found in the image's relative path), or csv:FILE "
         "(columns path,patient_id; the longest path that an image's begins with).",
@@ -284,12 +302,21 @@ class ConvertOptions:
             return (contours.custom_layout(*patterns, self.link_file),)
         return tuple(
             layout
+        if self.folds == 1:
+            raise ValueError("folds=1: 2 or more are wanted, or 0 for none")
+        _check_stratify(self)
             for layout in contours.LAYOUTS
             if self.layout == "auto" or layout.name == self.layout
         )
 
 
 def _check_codes(codes: Sequence[str]) -> None:
+    @property
+    def fixed_split_names(self) -> tuple[str, ...]:
+        """The splits that take nobody new."""
+        names = (name.strip() for name in self.fixed_splits.split(","))
+        return tuple(dict.fromkeys(filter(None, names)))
+
     for code in codes:
         if code not in FINDINGS and code not in REASONS:
             known = ", ".join(sorted({*FINDINGS, *REASONS}))
@@ -334,3 +361,24 @@ def _check_patient_from(text: str) -> None:
     raise ValueError(
         f"patient_from={text!r}: choose tag, study, folder:REGEX or csv:FILE"
     )
+def stratify_label(text: str) -> str | None:
+    """The label that ``stratify`` names; None for the classes.
+
+    Raises:
+      ValueError: It names neither.
+    """
+    kind, _, name = text.partition(":")
+    if text == CLASSES or (kind == "label" and name.strip()):
+        return name.strip() or None
+    raise ValueError(f"stratify={text!r}: choose {CLASSES} or label:NAME")
+
+
+def _check_stratify(given: ConvertOptions) -> None:
+    if given.stratify is None:
+        return
+    if stratify_label(given.stratify) is not None and not given.labels:
+        raise ValueError(f"stratify={given.stratify!r} wants labels, a CSV of them")
+    if given.stratify == CLASSES and given.without_masks:
+        raise ValueError("stratify=classes: with annotations=none there are no classes")
+
+

@@ -2,20 +2,30 @@
 
 Fractions are met exactly: patients are ranked by SHA-256(salt, patient identifier) and
 the ranks are cut, so anyone with the same data and salt gets the same splits, and every
-split asked for gets at least one patient where there are enough of them.
+split asked for gets at least one patient where there are enough of them. A patient who
+has a split keeps it, whoever comes later.
 """
 
 from __future__ import annotations
 
+import collections
 import csv
 import dataclasses
 import hashlib
 import io
 import re
-from collections.abc import Mapping, Sequence
+import types
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from tfdicom.split_sizes import fill_deficits
+from tfdicom.stratification import Amounts, stratify
 
 DEFAULT_SALT = "tfdicom"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_BY_NAME = "by name"
+_FOLDS = re.compile(r"(\d+) folds")
+_NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +34,37 @@ class SplitRule:
 
     ``fractions`` are positive and sum to 1; ``patients`` maps source patient
     identifiers to split names. One of the two is empty. ``names`` keeps the order
-    in which the splits were given.
+    in which the splits were given. ``asked`` is what the manifest says of the rule; it
+    names no patient.
     """
 
     names: tuple[str, ...]
     fractions: Mapping[str, float]
     patients: Mapping[str, str]
+    asked: str = dataclasses.field(default=_BY_NAME, compare=False)
+
+
+def fold_rule(number: int) -> SplitRule:
+    """``fold0``, ``fold1`` and so on, of equal size."""
+    names = tuple(f"fold{index}" for index in range(number))
+    return SplitRule(names, dict.fromkeys(names, 1 / number), {}, f"{number} folds")
+
+
+def rule_of_counts(counts: Mapping[str, int]) -> SplitRule:
+    """The fractions that splits with so many patients have."""
+    known = {name: number for name, number in counts.items() if number}
+    whole = sum(known.values())
+    fractions = {name: number / whole for name, number in known.items()}
+    asked = ",".join(f"{name}:{part:.4g}" for name, part in fractions.items())
+    return SplitRule(tuple(known), fractions, {}, asked)
+
+
+def parse_recorded(asked: str) -> SplitRule | None:
+    """The rule that a manifest tells of; None where it was by patients' names."""
+    if asked == _BY_NAME:
+        return None
+    folds = _FOLDS.fullmatch(asked)
+    return fold_rule(int(folds[1])) if folds else parse_split(asked)
 
 
 def parse_split(text: str) -> SplitRule:
@@ -46,12 +81,12 @@ def parse_split(text: str) -> SplitRule:
         _check_name(name, text)
     values = [value.strip() for _, _, value in pairs]
     if values == [""]:
-        return SplitRule(names, {names[0]: 1.0}, {})
+        return SplitRule(names, {names[0]: 1.0}, {}, text)
     numbers = [_number(value) for value in values]
     if all(number is not None for number in numbers):
         fractions = dict(zip(names, map(float, values), strict=True))
         _check_fractions(fractions, text)
-        return SplitRule(names, fractions, {})
+        return SplitRule(names, fractions, {}, text)
     return _named_patients(names, values, text)
 
 
@@ -139,35 +174,97 @@ def parse_split_table(text: str, *, source: str) -> SplitRule:
 
 
 def assign(
-    rule: SplitRule, patients: Sequence[str], *, salt: str = DEFAULT_SALT
+    rule: SplitRule,
+    patients: Sequence[str],
+    *,
+    salt: str = DEFAULT_SALT,
+    frozen: Mapping[str, str] = _NOTHING,
+    fixed: Collection[str] = (),
+    strata: Mapping[str, Amounts] = _NOTHING,
 ) -> dict[str, str]:
     """The split of each patient that gets one.
 
     Args:
-      rule: From ``parse_split`` or ``parse_split_table``.
+      rule: From ``parse_split``, ``parse_split_table`` or ``fold_rule``.
       patients: Source patient identifiers; order and repeats do not matter.
       salt: Public text that makes another draw.
+      frozen: Splits that patients have already, and keep. Others fill what each split
+        lacks of its fraction.
+      fixed: Splits that nobody enters.
+      strata: How much of each label patients have, of which every split is to get its
+        share.
 
     Returns:
-      Split name by patient. Patients that a rule by name does not mention are left
-      out.
+      Split name by patient. Patients that a rule by name does not mention, and who have
+      no split already, are left out.
 
     Raises:
-      ValueError: The rule names patients and none of them is here.
+      ValueError: The rule names patients and none of them is here, or would move one,
+        or there are fewer patients than folds, or no split that somebody may enter.
     """
     present = sorted(set(patients))
+    kept = {one: frozen[one] for one in present if one in frozen}
+    _check_kept(rule, kept)
     if rule.patients:
-        named = {p: rule.patients[p] for p in present if p in rule.patients}
-        if not named:
-            raise ValueError(
-                f"none of the patients that the split names is in the data; "
-                f"named are {_some(rule.patients)}; found are {_some(present)}"
+        return _by_name(rule, present, kept, fixed)
+    if _FOLDS.fullmatch(rule.asked) and len(present) < len(rule.names):
+        raise ValueError(
+            f"folds={len(rule.names)}: every fold wants a patient, and "
+            f"{len(present)} with annotations are here; ask for fewer folds"
+        )
+    new = [one for one in present if one not in kept]
+    if not new:
+        return kept
+    new.sort(key=lambda patient: (rank_hash(salt, patient), patient))
+    growing = {name: rule.fractions[name] for name in rule.names if name not in fixed}
+    if not growing:
+        raise ValueError(
+            f"all splits are fixed ({', '.join(rule.names)}), and {len(new)} patients "
+            f"have none, as {new[0]!r}: fix fewer of them with fixed_splits"
+        )
+    places = fill_deficits(growing, collections.Counter(kept.values()), len(new))
+    if strata:
+        members = collections.defaultdict(list)
+        for one, name in kept.items():
+            members[name].append(one)
+        return kept | stratify(new, strata, places, members)
+    names = [name for name, number in places.items() for _ in range(number)]
+    return kept | dict(zip(new, names, strict=True))
+
+
+def _check_kept(rule: SplitRule, kept: Mapping[str, str]) -> None:
+    for patient, name in kept.items():
+        asked = rule.patients.get(patient, name)
+        if asked != name or name not in rule.names:
+            there = (
+                f"is to go to {asked!r}" if asked != name else "no such one is asked"
             )
-        return named
-    ranked = sorted(present, key=lambda patient: (rank_hash(salt, patient), patient))
-    counts = exact_counts(rule.fractions, len(ranked))
-    names = [name for name in rule.names for _ in range(counts[name])]
-    return dict(zip(ranked, names, strict=True))
+            raise ValueError(
+                f"patient {patient!r} is in split {name!r} already, and {there}; a "
+                "patient keeps their split, so ask for it as it was (the manifest's "
+                "split_table), or make another data set without splits_from"
+            )
+
+
+def _by_name(
+    rule: SplitRule,
+    present: Sequence[str],
+    kept: Mapping[str, str],
+    fixed: Collection[str],
+) -> dict[str, str]:
+    named = {p: rule.patients[p] for p in present if p in rule.patients}
+    if not named and not kept:
+        raise ValueError(
+            f"none of the patients that the split names is in the data; "
+            f"named are {_some(rule.patients)}; found are {_some(present)}"
+        )
+    for patient, name in named.items():
+        if name in fixed and patient not in kept:
+            raise ValueError(
+                f"patient {patient!r} is to go to split {name!r}, which is fixed: it "
+                "takes nobody new. Put them elsewhere, or fix it no longer"
+            )
+    return {**kept, **named}
 
 
 def _some(names: Sequence[str] | Mapping[str, str]) -> str:
@@ -178,20 +275,6 @@ def _some(names: Sequence[str] | Mapping[str, str]) -> str:
 
 def rank_hash(salt: str, patient: str) -> str:
     """What patients are ranked by: SHA-256 of salt and identifier, hexadecimal."""
-    return hashlib.sha256(f"{salt}\0{patient}".encode()).hexdigest()
-
-
-def exact_counts(fractions: Mapping[str, float], total: int) -> dict[str, int]:
-    """Numbers that sum to ``total``, by largest remainder, none zero if possible."""
-    whole = sum(fractions.values())
-    quotas = {name: total * part / whole for name, part in fractions.items()}
-    counts = {name: int(quota + 1e-9) for name, quota in quotas.items()}
-    by_remainder = sorted(quotas, key=lambda name: counts[name] - quotas[name])
-    for name in by_remainder[: total - sum(counts.values())]:
-        counts[name] += 1
-    for name in [name for name in counts if not counts[name]]:
-        richest = max(counts, key=lambda other: counts[other])
-        if counts[richest] > 1:
-            counts[richest] -= 1
-            counts[name] += 1
-    return counts
+    # Names of folders need not be UTF-8; Python keeps such bytes as surrogates.
+    text = f"{salt}\0{patient}".encode(errors="surrogateescape")
+    return hashlib.sha256(text).hexdigest()
