@@ -24,9 +24,9 @@ NEWEST, RATERS, ERROR = "newest", "raters", "error"
 #: Which images without an annotation become examples.
 NO, NEIGHBOURS, ALL = "no", "neighbours", "all"
 DEFAULT_SPLIT = "train:0.7,validation:0.15,test:0.15"
-
-
 CLASSES = "classes"  # what --stratify may name beside a label
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConvertOptions:
     """What to convert, how, and where to."""
@@ -174,8 +174,6 @@ class ConvertOptions:
         DEFAULT_SALT,
         "Public text that patients are ranked with; another, another draw.",
     )
-    patient_from: str = options.option(
-        "tag",
     splits_from: str | None = options.option(
         None,
         "Splits made before, which patients keep: the dataset.json of an earlier data "
@@ -193,6 +191,8 @@ class ConvertOptions:
         "(images on which each is annotated or drawn), or 'label:NAME' (patients by "
         "their most frequent value in a column of --labels).",
     )
+    patient_from: str = options.option(
+        "tag",
         "What names the patient: tag (Patient ID), study (Study Instance UID), "
         "folder:REGEX (first group found in the image's relative path), or csv:FILE "
         "(columns path,patient_id; the longest path that an image's begins with).",
@@ -268,11 +268,20 @@ class ConvertOptions:
             parse_split(self.split)
         if self.folds and self.split != DEFAULT_SPLIT:
             raise ValueError("give either split or folds, not both")
+        if self.folds == 1:
+            raise ValueError("folds=1: 2 or more are wanted, or 0 for none")
+        _check_stratify(self)
 
     @property
     def fail_on_codes(self) -> tuple[str, ...]:
         """The codes that make a conversion fail."""
         return tuple(code.strip() for code in self.fail_on.split(",") if code.strip())
+
+    @property
+    def fixed_split_names(self) -> tuple[str, ...]:
+        """The splits that take nobody new."""
+        names = (name.strip() for name in self.fixed_splits.split(","))
+        return tuple(dict.fromkeys(filter(None, names)))
 
     @property
     def pairing_rules(self) -> PairingRules:
@@ -302,21 +311,12 @@ class ConvertOptions:
             return (contours.custom_layout(*patterns, self.link_file),)
         return tuple(
             layout
-        if self.folds == 1:
-            raise ValueError("folds=1: 2 or more are wanted, or 0 for none")
-        _check_stratify(self)
             for layout in contours.LAYOUTS
             if self.layout == "auto" or layout.name == self.layout
         )
 
 
 def _check_codes(codes: Sequence[str]) -> None:
-    @property
-    def fixed_split_names(self) -> tuple[str, ...]:
-        """The splits that take nobody new."""
-        names = (name.strip() for name in self.fixed_splits.split(","))
-        return tuple(dict.fromkeys(filter(None, names)))
-
     for code in codes:
         if code not in FINDINGS and code not in REASONS:
             known = ", ".join(sorted({*FINDINGS, *REASONS}))
@@ -349,18 +349,6 @@ def _check_origin(given: ConvertOptions) -> None:
         )
 
 
-def _check_patient_from(text: str) -> None:
-    kind, _, value = text.partition(":")
-    if kind == "folder":
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"patient_from={text!r}: {error}") from None
-    if text in ("tag", "study") or (kind in ("folder", "csv") and value):
-        return
-    raise ValueError(
-        f"patient_from={text!r}: choose tag, study, folder:REGEX or csv:FILE"
-    )
 def stratify_label(text: str) -> str | None:
     """The label that ``stratify`` names; None for the classes.
 
@@ -382,3 +370,15 @@ def _check_stratify(given: ConvertOptions) -> None:
         raise ValueError("stratify=classes: with annotations=none there are no classes")
 
 
+def _check_patient_from(text: str) -> None:
+    kind, _, value = text.partition(":")
+    if kind == "folder":
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"patient_from={text!r}: {error}") from None
+    if text in ("tag", "study") or (kind in ("folder", "csv") and value):
+        return
+    raise ValueError(
+        f"patient_from={text!r}: choose tag, study, folder:REGEX or csv:FILE"
+    )
