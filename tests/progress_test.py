@@ -1,6 +1,7 @@
 import io
 import re
 import sys
+import threading
 import time
 
 import pytest
@@ -27,16 +28,36 @@ def test_log_gets_a_plain_line_now_and_then(capsys, clock):
             show(2 * second)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        "images: 18 of 200 images, 2/s, 101 s left",
-        "images: 38 of 200 images, 2/s, 85 s left",
+        "images: 18 of 200 images, 2.0/s, 91 s left",
+        "images: 38 of 200 images, 2.0/s, 81 s left",
     ]
+
+
+@pytest.mark.parametrize(
+    ("total", "rate", "left"),
+    [
+        (1200, 10, "10/s, 90 s left"),
+        (1200, 1, "1.0/s, 16 min left"),
+        (100_000, 5, "5.0/s, 5 h 32 min left"),
+    ],
+)
+def test_time_left_is_that_of_the_work_that_this_run_does(
+    capsys, clock, total, rate, left
+):
+    with progress.Progress("images", total, "images") as show:
+        clock[0] += 3
+        show(200)  # an earlier run's
+        clock[0] += 10
+        show(200 + 10 * rate)
+    line = capsys.readouterr().err
+    assert line == f"images: {200 + 10 * rate} of {total} images, {left}\n"
 
 
 def test_no_rate_before_the_first_unit(capsys, clock):
     with progress.Progress("headers", 5, "images") as show:
         clock[0] += 11
         show(0)
-    assert capsys.readouterr().err == "headers: 0 of 5 images, 0/s, no rate yet\n"
+    assert capsys.readouterr().err == "headers: 0 of 5 images, no rate yet\n"
 
 
 def test_short_work_is_silent_in_a_log(capsys):
@@ -52,8 +73,9 @@ def test_terminal_gets_a_bar_that_is_taken_away(monkeypatch):
         show(1)
         time.sleep(0.15)  # a bar is drawn ten times a second at most
         show(4)
+        assert threading.active_count() == 1  # so that workers can be forked
     shown = terminal.getvalue()
-    assert "images: " in shown and "4/4" in shown
+    assert "images: " in shown and "1/4" in shown and "4/4" in shown
     assert re.fullmatch(r"\s*", shown.rpartition("\r")[0].rpartition("\r")[2])
 
 
