@@ -22,7 +22,7 @@ from tfdicom import (
     manifest,
     output_folder,
     rasterize,
-    shards,
+    shard_results,
     tfrecord_file,
 )
 from tfdicom.deidentify import load_pseudonyms
@@ -31,7 +31,17 @@ needs_sunnybrook = real_data.needs_sunnybrook
 
 
 def read_files(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def finished(folder):
+    """What readers take for a data set; not what is still aside."""
+    return {
+        name: content
+        for name, content in read_files(folder).items()
+        if not name.startswith(output_folder.ASIDE)
+    }
 
 
 def statuses(lines):
@@ -288,6 +298,8 @@ def test_sunnybrook_checksums_and_index(sunnybrook_dataset):
         "dataset.json",
         "dataset.index",
         "ledger.jsonl",
+        ".conversion/state.json",
+        *(f".conversion/{file}.json" for file in infos),
     }
 
 
@@ -630,7 +642,7 @@ def test_bad_file_is_skipped_with_its_reason(source, tmp_path, fault, expected, 
     with pytest.raises(ValueError, match="on_error=fail") as error:
         convert(source.root, tmp_path / "strict", on_error="fail")
     assert all(words in str(error.value) for words in shown)
-    assert not list((tmp_path / "strict").glob("*"))
+    assert not finished(tmp_path / "strict")
 
 
 def _remove_link(source):
@@ -706,7 +718,7 @@ def test_data_set_that_cannot_be_made(source, tmp_path, plant, options, words):
     plant(source)
     with pytest.raises(ValueError, match=re.compile(words, re.DOTALL)):
         convert(source.root, tmp_path / "out", **options)
-    assert not list(tmp_path.glob("out/*"))
+    assert not finished(tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -748,7 +760,7 @@ def test_data_set_that_is_there_is_only_replaced_when_asked(source, tmp_path):
     output = tmp_path / "out"
     convert(source.root, output, split="train")
     before = read_files(output)
-    with pytest.raises(FileExistsError, match="already holds a data set.*--overwrite"):
+    with pytest.raises(ValueError, match="other values of --split;.*--overwrite"):
         convert(source.root, output)
     assert read_files(output) == before
     (output / "notes.txt").write_text("mine")
@@ -868,25 +880,28 @@ def test_pairs_are_counted_before_classes_choose(source, tmp_path):
         assert "Paired: 6 images with 9 annotations." in summary
 
 
-def test_failure_on_the_way_leaves_nothing(source, tmp_path, monkeypatch):
+def test_failure_on_the_way_leaves_nothing_to_see(source, tmp_path, monkeypatch):
     output = tmp_path / "out"
     written = []
 
-    def fail_at_the_second(path, *arguments, **keywords):
-        written.append(path)
+    def fail_at_the_second(folder, result):
+        written.append(result)
         if len(written) > 1:
             raise OSError("no space left")
-        return original(path, *arguments, **keywords)
+        return original(folder, result)
 
-    original = shards._sha256
-    monkeypatch.setattr(shards, "_sha256", fail_at_the_second)
+    original = shard_results.write
+    monkeypatch.setattr(shard_results, "write", fail_at_the_second)
     with pytest.raises(OSError, match="no space left"):
         convert(source.root, output)
     assert len(written) == 2
-    assert not output.exists()
+    assert not finished(output)
     monkeypatch.undo()
-    convert(source.root, output)
+    result = convert(source.root, output)
+    assert (result.reused, result.written) == (1, 2)
     assert len(examples(output)) == 6
+    convert(source.root, tmp_path / "at once")
+    assert read_files(output) == read_files(tmp_path / "at once")
 
 
 def test_remains_of_a_killed_conversion_are_cleared(source, tmp_path):
@@ -930,10 +945,10 @@ def test_failing_run_leaves_the_old_data_set_as_it_was(
     plant(source)
     with pytest.raises(ValueError, match="contour_empty"):
         convert(source.root, output, overwrite=True, num_workers=workers, **options)
-    assert read_files(output) == before
+    assert finished(output) == before
 
 
-@pytest.mark.parametrize("place", ["write_shard", "write_dataset_files"])
+@pytest.mark.parametrize("place", ["run_here", "write_dataset_files"])
 def test_interrupted_run_leaves_the_old_data_set_as_it_was(
     source, tmp_path, monkeypatch, place
 ):
@@ -947,7 +962,7 @@ def test_interrupted_run_leaves_the_old_data_set_as_it_was(
     monkeypatch.setattr(conversion, place, interrupt)
     with pytest.raises(KeyboardInterrupt):
         convert(source.root, output, overwrite=True)
-    assert read_files(output) == before
+    assert finished(output) == before
 
 
 def test_records_of_another_origin_are_not_removed_unasked(source, tmp_path):
@@ -1150,7 +1165,12 @@ def test_split_whose_images_all_fail_is_refused(source, tmp_path):
         "split 'test': none of its images could be.*3 skipped: contour_empty.*-0001-"
     )
     with pytest.raises(ValueError, match=re.compile(words, re.DOTALL)):
-        convert(source.root, tmp_path / "out", split=f"train:{one},test:{two}")
+        convert(
+            source.root,
+            tmp_path / "out",
+            max_error_rate=1.0,
+            split=f"train:{one},test:{two}",
+        )
 
 
 def test_constant_frames_may_be_in_two_splits(source, tmp_path):
@@ -1169,8 +1189,9 @@ def test_max_error_rate(tmp_path, bad, rate, fails):
     source = source_folders.write_folder(
         tmp_path / "in", patients=["P1A", "P2A"], annotated=15
     )
-    for number in range(2, bad + 2):
-        source.contour("P1A", number).write_text("x")
+    for number in range(2, bad + 2):  # of no patient more than half
+        patient = source.patients[number % 2]
+        source.contour(patient, number).write_text("x")
     output = tmp_path / "out"
     if not fails:
         convert(source.root, output, max_error_rate=rate)
@@ -1178,7 +1199,35 @@ def test_max_error_rate(tmp_path, bad, rate, fails):
         return
     with pytest.raises(ValueError, match="11 of 32 annotations .* max_error_rate=0.3"):
         convert(source.root, output, max_error_rate=rate)
-    assert not output.exists()
+    assert not finished(output)
+    # Who tolerates more goes on with what is there.
+    result = convert(source.root, output, max_error_rate=0.5)
+    assert (result.written, result.reused) == (0, 2)
+    assert len(examples(output)) == 30 - bad
+
+
+def test_patient_who_loses_over_half_of_their_images(tmp_path):
+    source = source_folders.write_folder(tmp_path / "in", annotated=4, outer=0)
+    patient = source.patients[1]
+    for number in (1, 2):
+        source.contour(patient, number).write_text("x")
+    convert(source.root, tmp_path / "half", classes="inner")
+    assert len(examples(tmp_path / "half")) == 10
+    source.contour(patient, 3).write_text("x")
+    words = f"patient {patient!r} loses 3 of 4 annotated images; max_error_rate=1"
+    with pytest.raises(ValueError, match=words):
+        convert(source.root, tmp_path / "out", classes="inner")
+    assert not finished(tmp_path / "out")
+    convert(source.root, tmp_path / "out", classes="inner", max_error_rate=1.0)
+    assert len(examples(tmp_path / "out")) == 9
+
+
+def test_class_that_vanishes(tmp_path):
+    source = source_folders.write_folder(tmp_path / "in", annotated=4, outer=1)
+    for patient in source.patients:
+        source.contour(patient, 1, "o").write_text("x")
+    with pytest.raises(ValueError, match="class 'outer': it was to be .* 3 images"):
+        convert(source.root, tmp_path / "out", max_error_rate=1.0)
 
 
 def test_manifest_is_plain_and_complete(source, tmp_path):

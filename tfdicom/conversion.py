@@ -1,26 +1,37 @@
-"""Converts a folder of images and annotations into a data set."""
+"""Converts a folder of images and annotations into a data set, or goes on with one."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-import functools
 import pathlib
+import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from tfdicom import files, processes
+from tfdicom import (
+    conversion_state,
+    files,
+    header_cache,
+    output_folder,
+    processes,
+    shard_results,
+)
+from tfdicom.conversion_state import ConversionState, InputsChanged
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.dataset_files import write_dataset_files
-from tfdicom.deidentify import crosswalk_path
+from tfdicom.deidentify import Pseudonyms, crosswalk_path
 from tfdicom.ledger import Ledger
-from tfdicom.manifest import Manifest
+from tfdicom.manifest import MANIFEST, Manifest
 from tfdicom.options import accepts_options
-from tfdicom.output_folder import refuse_existing, replaced_whole
-from tfdicom.plan import Plan
-from tfdicom.preparation import Preparation, prepare
+from tfdicom.plan import Plan, ShardPlan
+from tfdicom.preparation import Preparation, identity_of, prepare
 from tfdicom.progress import Progress
-from tfdicom.shards import ShardResult, write_shard
+from tfdicom.reuse import Work, find_work
+from tfdicom.shard_results import ShardResult
+from tfdicom.shard_runners import run_here
+from tfdicom.shards import ShardJob
+from tfdicom.source_contents import SourceContents, journal_path
 from tfdicom.summary import describe
 from tfdicom.survey import Survey
 
@@ -36,6 +47,10 @@ class ConversionResult:
       ledger: What became of each file.
       seconds: Time it took.
       crosswalk: Where the crosswalk lies; None for public data.
+      written: Shards that were written.
+      reused: Shards that were there already, from before or from a run that was
+        stopped.
+      kept_patients: Patients whose records were there already.
     """
 
     manifest: Manifest | None
@@ -43,7 +58,10 @@ class ConversionResult:
     survey: Survey
     ledger: Ledger
     seconds: float
-    crosswalk: pathlib.Path | None
+    crosswalk: pathlib.Path | None = None
+    written: int = 0
+    reused: int = 0
+    kept_patients: int = 0
 
 
 @accepts_options(ConvertOptions)
@@ -51,42 +69,42 @@ class ConversionResult:
 def convert(*, options: ConvertOptions) -> ConversionResult:
     """Converts images and annotations into TFRecord files.
 
+    A conversion that was stopped goes on where it was; a data set that is there already
+    is extended by what is new in the input, and nobody moves to another split or shard.
+
     Returns:
       The manifest of the data set, and what became of each file.
 
     Raises:
       ValueError: An option or the input does not allow it; the message says what to
-        do. The output folder is left as it was.
-      FileExistsError: The output folder holds a data set and ``overwrite`` is off.
+        do. A data set in the output folder is left as it was.
+      FileExistsError: The output folder holds records of another origin.
     """
     start = time.monotonic()
     if options.dry_run:
         prepared = prepare(options)
-        return _result(prepared, None, start)
+        return ConversionResult(
+            None,
+            prepared.plan,
+            prepared.survey,
+            prepared.ledger,
+            time.monotonic() - start,
+        )
     if not options.output_dir:
         raise ValueError("output_dir is missing: name the folder for the data set")
     output = files.path_of(options.output_dir)
     _refuse_inside(output, options)
-    refuse_existing(output, overwrite=options.overwrite)
-    with replaced_whole(output) as aside:
-        prepared = prepare(options)
-        manifest = _write(prepared, aside)
-    crosswalk = crosswalk_path(prepared.pseudonyms, str(output.absolute()))
-    if crosswalk:
-        prepared.ledger.write_crosswalk(crosswalk, prepared.plan)
-    return _result(prepared, manifest, start, crosswalk)
-
-
-def _result(
-    prepared: Preparation,
-    manifest: Manifest | None,
-    start: float,
-    crosswalk: pathlib.Path | None = None,
-) -> ConversionResult:
-    seconds = time.monotonic() - start
-    return ConversionResult(
-        manifest, prepared.plan, prepared.survey, prepared.ledger, seconds, crosswalk
-    )
+    output_folder.refuse_foreign(output, overwrite=options.overwrite)
+    with output_folder.workspace(output) as aside:
+        try:
+            result = _convert(output, aside, options)
+        except InputsChanged:
+            # Who mends what a conversion was refused for does not go on with that one.
+            if not output_folder.is_refused(aside):
+                raise
+            output_folder.clear(aside)
+            result = _convert(output, aside, options)
+    return dataclasses.replace(result, seconds=time.monotonic() - start)
 
 
 def _refuse_inside(output: pathlib.Path, options: ConvertOptions) -> None:
@@ -97,15 +115,166 @@ def _refuse_inside(output: pathlib.Path, options: ConvertOptions) -> None:
         )
 
 
-def _write(prepared: Preparation, folder: pathlib.Path) -> Manifest:
-    """Writes a data set into an empty folder, and checks it."""
-    results = _write_shards(prepared, folder)
+def _convert(
+    output: pathlib.Path, aside: pathlib.Path, options: ConvertOptions
+) -> ConversionResult:
+    """Converts into a folder that nobody else writes to."""
+    pseudonyms = identity_of(options)
+    before = _before(output, aside, options, pseudonyms)
+    prepared = prepare(options, pseudonyms=pseudonyms, before=before)
+    replaces = options.overwrite and (output / MANIFEST).exists()
+    state = _state(prepared, replaces=replaces)
+    if before:
+        _refuse_vanished(before, state, prepared, output)
+    cache = header_cache.cache_path(options.header_cache, prepared.folder)
+    contents = SourceContents(prepared.folder, journal_path(cache))
+    job = ShardJob(
+        prepared.folder, aside, prepared.rules, options.compression, pseudonyms
+    )
+    folders = [aside] if replaces else [aside, output]
+    names = {pseudonyms.of("candidate", path): path for path in prepared.survey.files}
+    work = find_work(prepared.plan, job, folders if before else [], contents, names)
+    _announce(work)
+    conversion_state.write_state(aside, state)
+    _write_shards(prepared, job, work, contents)
+    manifest = _finish(prepared, aside, work)
+    _take_place_if_new(aside, output)
+    crosswalk = crosswalk_path(pseudonyms, str(output.absolute()))
+    if crosswalk:
+        prepared.ledger.write_crosswalk(crosswalk)
+    return ConversionResult(
+        manifest,
+        prepared.plan,
+        prepared.survey,
+        prepared.ledger,
+        0.0,
+        crosswalk,
+        written=len(work.tasks),
+        reused=len(work.whole),
+        kept_patients=work.kept_patients,
+    )
+
+
+def _before(
+    output: pathlib.Path,
+    aside: pathlib.Path,
+    options: ConvertOptions,
+    pseudonyms: Pseudonyms,
+) -> ConversionState | None:
+    """What was decided before: by a run that was stopped, or for the data set.
+
+    What is aside is removed where it is of no use.
+    """
+    unfinished = conversion_state.read_state(aside)
+    finished = (output / MANIFEST).exists()
+    if options.overwrite:
+        if unfinished and unfinished.replaces == finished:
+            try:
+                conversion_state.refuse_changes(unfinished, options, pseudonyms)
+            except InputsChanged:
+                pass
+            else:
+                return unfinished
+        output_folder.clear(aside)
+        return None
+    if unfinished and unfinished.replaces and finished:
+        raise ValueError(
+            f"{output} holds a data set that an unfinished conversion was to replace; "
+            f"go on with --overwrite, or delete {aside} to keep the data set as it is"
+        )
+    before = unfinished or conversion_state.read_state(output)
+    if before:
+        conversion_state.refuse_changes(before, options, pseudonyms)
+    elif finished:
+        raise ValueError(
+            f"{output} holds a data set without the folder {shard_results.CONVERSION}, "
+            "so that it cannot be extended; choose another --output_dir, or replace it "
+            "with --overwrite"
+        )
+    if not unfinished:
+        output_folder.clear(aside)
+    return before
+
+
+def _state(prepared: Preparation, *, replaces: bool) -> ConversionState:
+    plan, pseudonyms = prepared.plan, prepared.pseudonyms
+    counts = collections.Counter(shard.split for shard in plan.shards)
+    digest = conversion_state.input_digest
+    return ConversionState(
+        options=conversion_state.option_digests(prepared.options, pseudonyms),
+        identity_key=pseudonyms.fingerprint,
+        split_table=plan.split_table,
+        buckets=plan.buckets,
+        shard_counts={name: counts[name] for name in plan.split_names},
+        contour_origin=prepared.rules.origin,
+        contour_shift=prepared.rules.text.shift,
+        inputs=tuple(sorted(digest(pseudonyms, one) for one in prepared.survey.files)),
+        replaces=replaces,
+    )
+
+
+def _refuse_vanished(
+    before: ConversionState,
+    state: ConversionState,
+    prepared: Preparation,
+    output: pathlib.Path,
+) -> None:
+    """Refuses where a file, or a patient, of the data set is gone."""
+    conversion_state.refuse_vanished(before, state.inputs, prepared.options, {})
+    gone = sorted(set(before.split_table) - set(state.split_table))
+    if gone:
+        raise ValueError(
+            f"{len(gone)} patients of {output} would not be converted any more, "
+            f"{gone[0]} among them, though their files are there: has a table or a "
+            "file that names patients changed? Convert anew with --overwrite, or take "
+            "patients out with --withdraw=PATIENT"
+        )
+
+
+def _announce(work: Work) -> None:
+    if work.kept_patients:
+        shards = len(work.whole)
+        print(
+            f"Going on: {work.kept_patients} patients are there already, {shards} of "
+            f"{shards + len(work.tasks)} shards as they are.",
+            file=sys.stderr,
+        )
+
+
+def _write_shards(
+    prepared: Preparation, job: ShardJob, work: Work, contents: SourceContents
+) -> None:
+    total = sum(
+        len(series.frames)
+        for task in work.tasks
+        for patient in task.shard.patients
+        if patient.patient not in task.kept
+        for series in patient.series
+    )
+    with Progress("images", total, "images") as progress:
+        for notes in run_here(job, work.tasks, prepared.options, progress):
+            contents.add(notes.contents)
+            prepared.ledger.add_details(notes.details)
+
+
+def _finish(prepared: Preparation, aside: pathlib.Path, work: Work) -> Manifest:
+    """Gathers what came of all shards, checks it, and writes the other files."""
+    results = []
+    for shard in prepared.plan.shards:
+        result = shard_results.read(work.whole.get(shard.file, aside), shard.file)
+        prepared.ledger.add_shard(result, _names(shard, prepared.pseudonyms))
+        results.append(result)
     prepared.ledger.close(prepared.survey.objects)
-    prepared.ledger.check(prepared.options)
-    with prepared.ledger.told_with_errors():
-        _check_results(results)
+    try:
+        prepared.ledger.check(prepared.options, prepared.plan)
+        with prepared.ledger.told_with_errors():
+            _check_results(results, prepared)
+    except ValueError:
+        output_folder.mark_refused(aside)
+        raise
+    output_folder.keep_only(aside, {shard.file for shard in prepared.plan.shards})
     return write_dataset_files(
-        folder,
+        aside,
         results,
         plan=prepared.plan,
         ledger=prepared.ledger,
@@ -116,42 +285,78 @@ def _write(prepared: Preparation, folder: pathlib.Path) -> Manifest:
     )
 
 
-def _write_shards(prepared: Preparation, output: pathlib.Path) -> list[ShardResult]:
-    options = prepared.options
-    total = sum(1 for _ in prepared.plan.frames)
-    write = functools.partial(
-        write_shard, prepared.folder, output, prepared.rules, options.compression
-    )
-    results = []
-    with Progress("images", total, "images") as progress:
-        for result in processes.map_in_processes(
-            write,
-            prepared.plan.shards,
-            workers=options.num_workers or processes.default_workers(),
-            progress=progress,
-        ):
-            prepared.ledger.add_shard(result)
-            results.append(result)
-    return results
+def _names(shard: ShardPlan, pseudonyms: Pseudonyms) -> dict[str, str]:
+    """Paths, and names of parts, of a shard's candidates by pseudonym."""
+    names: set[str] = set()
+    for patient in shard.patients:
+        for series in patient.series:
+            for frame in series.frames:
+                names |= {frame.name, frame.path}
+                for one in frame.annotations:
+                    names.update((one.path, *one.candidates))
+    return {pseudonyms.of("candidate", name): name for name in names}
 
 
-def _check_results(results: Sequence[ShardResult]) -> None:
-    """Refuses a split whose images all failed, or one image in two splits."""
+def _check_results(results: Sequence[ShardResult], prepared: Preparation) -> None:
+    """Refuses a split or class of which nothing is left, or one image in two splits."""
     examples: collections.Counter = collections.Counter()
     seen: dict[str, tuple[str, str]] = {}
     for result in results:
         split = result.split
         examples[split] += result.info.examples
-        for pixel_hash, path in result.pixel_hashes.items():
-            other, other_path = seen.setdefault(pixel_hash, (split, path))
-            if other != split:
-                raise ValueError(
-                    f"{path} in split {split!r} and {other_path} in split {other!r} "
-                    "hold the same pixels: is it one patient under two names?"
-                )
+        for patient in result.patients:
+            for trace in patient.traces:
+                if trace.pixel_hash is None:
+                    continue
+                name = prepared.ledger.name_of(trace.candidate)
+                other, other_name = seen.setdefault(trace.pixel_hash, (split, name))
+                if other != split:
+                    raise ValueError(
+                        f"{name} in split {split!r} and {other_name} in split "
+                        f"{other!r} hold the same pixels: is it one patient under two "
+                        "names?"
+                    )
     for split, count in examples.items():
         if not count:
             raise ValueError(f"split {split!r}: none of its images could be converted")
+    _check_classes(results, prepared)
+
+
+def _check_classes(results: Sequence[ShardResult], prepared: Preparation) -> None:
+    annotated: collections.Counter = collections.Counter()
+    for result in results:
+        for patient in result.patients:
+            for name, figures in patient.content.classes.items():
+                annotated[name] += figures["annotated"]
+    for one in prepared.rules.classes:
+        planned = sum(
+            one.annotated(frame.annotated)
+            for _, _, frame in prepared.plan.frames
+            if frame.example
+        )
+        if planned and not annotated[one.name]:
+            raise ValueError(
+                f"class {one.name!r}: it was to be annotated on {planned} images, and "
+                "on none of them it could be drawn"
+            )
+
+
+def _take_place_if_new(aside: pathlib.Path, output: pathlib.Path) -> None:
+    """Puts the data set in its place, unless the same is there already."""
+    for path in sorted(aside.rglob("*")):
+        if not path.is_dir() and not _is_same(path, output / path.relative_to(aside)):
+            break
+    else:
+        output_folder.remove(aside)
+        return
+    output_folder.take_place(output)
+
+
+def _is_same(path: pathlib.Path, other: pathlib.Path) -> bool:
+    try:
+        return path.read_bytes() == other.read_bytes()
+    except FileNotFoundError:
+        return False
 
 
 def conversion_summary(result: ConversionResult, options: ConvertOptions) -> str:
@@ -163,6 +368,11 @@ def conversion_summary(result: ConversionResult, options: ConvertOptions) -> str
     total = sum(split.examples for split in result.manifest.splits.values())
     lines += ["", describe(result.manifest), ""]
     lines.append(_pairs_found(result.survey))
+    if result.kept_patients:
+        lines.append(
+            f"Reused: {result.reused} shards as they were, {result.kept_patients} "
+            f"patients; written: {result.written} shards."
+        )
     lines.append(
         f"{total} examples in {options.output_dir}, {result.seconds:.1f} s. See them: "
         f"tfdicom_inspect show --data_dir={options.output_dir} --out=sheet.png"

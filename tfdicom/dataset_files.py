@@ -27,7 +27,8 @@ from tfdicom.manifest import (
     SplitInfo,
 )
 from tfdicom.plan import Plan
-from tfdicom.shards import ShardContent, ShardResult
+from tfdicom.shard_content import ShardContent
+from tfdicom.shard_results import ShardResult
 from tfdicom.sources.candidates import TEXT
 from tfdicom.splits import parse_split
 from tfdicom.survey import Survey
@@ -46,7 +47,13 @@ def write_dataset_files(
     labels: Sequence[LabelInfo] = (),
 ) -> Manifest:
     """Writes ``dataset.index``, ``ledger.jsonl`` and, last, ``dataset.json``."""
-    dataset_index.write_index(output, (entry for one in results for entry in one.index))
+    entries = (
+        entry
+        for result in results
+        for patient in result.patients
+        for entry in patient.entries
+    )
+    dataset_index.write_index(output, entries)
     ledger.write(output / LEDGER)
     content = Manifest(
         classes=tuple(ClassInfo(one.name, one.expression) for one in rules.classes),
@@ -130,11 +137,14 @@ def _split(
 ) -> SplitInfo:
     content = ShardContent()
     for result in results:
-        content.merge(result.content)
+        for patient in result.patients:
+            content.merge(patient.content)
     kinds = sorted(content.frames.items(), key=lambda item: str(item[0]))
     return SplitInfo(
         examples=sum(result.info.examples for result in results),
-        patients=tuple(patient for result in results for patient in result.patients),
+        patients=tuple(
+            patient.patient for result in results for patient in result.patients
+        ),
         shards=tuple(result.info for result in results),
         frames=tuple(
             FrameKind(shape, dtype, modality, units, count)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from tfdicom import contour_masks
+from tfdicom import contour_masks, processes
 from tfdicom.classes import SegmentationClass
 from tfdicom.contour_masks import PlanarContour
 from tfdicom.dicom import PixelRules
@@ -32,6 +32,7 @@ class AnnotationRules:
       origin: Name of the contour files' origin; empty without such files.
       fixed_edge_rule: Whether the user chose the edge rule, for every object.
       pixels: Which images are read.
+      deadly: Files that are not to be opened: worker processes died of them.
     """
 
     classes: tuple[SegmentationClass, ...]
@@ -40,6 +41,7 @@ class AnnotationRules:
     origin: str = ""
     fixed_edge_rule: bool = False
     pixels: PixelRules = PixelRules()
+    deadly: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,17 @@ class DrawnAnnotation:
 
     annotation: Annotation
     drawing: Drawing
+
+
+def about_to_open(path: str, rules: AnnotationRules) -> None:
+    """Says which file this worker opens next.
+
+    Raises:
+      InputSkipped: Workers died of it.
+    """
+    if path in rules.deadly:
+        raise InputSkipped("worker_died")
+    processes.now_at(path)
 
 
 def draw_frame(
@@ -72,6 +85,7 @@ def draw_frame(
     failed: set[str] = set()
     for one in frame.annotations:
         try:
+            about_to_open(one.path, rules)
             drawing = _draw(folder / one.path, one, header, rules)
         except InputSkipped as skipped:
             left += (

@@ -66,6 +66,7 @@ def series_outcomes(
         if frame.name not in counted:  # once, however many raters there are
             counted.add(frame.name)
             try:
+                drawing.about_to_open(frame.path, rules)
                 read = read_counted(folder / frame.path, frame.header, rules.pixels)
             except InputSkipped as skipped:
                 broken[frame.name] = skipped

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from tfdicom import files, manifest
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.deidentify import Pseudonyms, write_crosswalk
-from tfdicom.manifest import CONVERTED, LEFT_OUT, SKIPPED, LedgerEntry
+from tfdicom.ledger_entries import left_entry
+from tfdicom.manifest import LEFT_OUT, SKIPPED, LedgerEntry
 from tfdicom.plan import Plan
 from tfdicom.reasons import FINDINGS, REASONS
-from tfdicom.shards import ShardResult
+from tfdicom.shard_results import ShardResult
 from tfdicom.sources.candidates import IMAGE, KINDS, OBJECT, OTHER, LeftFile
 
+#: Pseudonym and source identifier of a patient.
+Owner = tuple[str, str]
 _SHOWN_FOR_EACH_REASON = 5
 _TOLERATED_ERRORS = 10
 
@@ -28,6 +32,8 @@ class Ledger:
         self._pseudonyms = pseudonyms
         self._entries: dict[str, LedgerEntry] = {}
         self._details: dict[str, str] = {}
+        self._owners: Mapping[str, Owner] = {}
+        self._names: dict[str, str] = {}
 
     @property
     def key_fingerprint(self) -> str:
@@ -41,26 +47,37 @@ class Ledger:
     def leave(self, left: Iterable[LeftFile]) -> None:
         """Enters files that became nothing; a later entry for a file counts."""
         for one in left:
-            status = SKIPPED if REASONS[one.reason].fault else LEFT_OUT
-            candidate = self.candidate(one.path)
-            self._entries[one.path] = LedgerEntry(
-                candidate, one.kind, status, one.reason
-            )
+            self._entries[one.path] = left_entry(self.candidate(one.path), one)
             self._details[one.path] = one.detail
 
-    def add_shard(self, result: ShardResult) -> None:
-        """Enters the files of a shard."""
-        self.leave(result.left)
-        for one in result.converted:
-            self._entries[one.path] = LedgerEntry(
-                self.candidate(one.path),
-                one.kind,
-                CONVERTED,
-                # An object may be a part of many examples; its parts name them.
-                key=one.key or None,
-                split=result.split,
-                findings=one.findings,
-            )
+    def add_shard(
+        self,
+        result: ShardResult,
+        names: Mapping[str, str],
+    ) -> None:
+        """Enters the candidates of a shard.
+
+        Args:
+          result: What came of it.
+          names: Their paths, or names of parts, by pseudonym.
+        """
+        self._names |= names
+        for patient in result.patients:
+            for entry in patient.ledger:
+                name = names.get(entry.candidate, entry.candidate)
+                self._entries[name] = entry
+
+    def add_details(self, details: Mapping[str, str]) -> None:
+        """Adds what exactly was wrong, by path; for the terminal."""
+        self._details |= details
+
+    def name_of(self, candidate: str) -> str:
+        """Path, or name of a part, of a candidate."""
+        return self._names.get(candidate, candidate)
+
+    def know_owners(self, owners: Mapping[str, Owner]) -> None:
+        """Says whose the files are, by path or name of a part."""
+        self._owners = owners
 
     def close(self, objects: Iterable[str]) -> None:
         """Enters the objects of which nothing was converted, once all shards are."""
@@ -89,8 +106,12 @@ class Ledger:
         tables = {**ordered, "reasons": reasons, "findings": findings}
         return {name: dict(sorted(table.items())) for name, table in tables.items()}
 
-    def check(self, options: ConvertOptions) -> None:
+    def check(self, options: ConvertOptions, plan: Plan) -> None:
         """Applies ``on_error``, ``max_error_rate`` and ``fail_on``.
+
+        Args:
+          options: What is tolerated.
+          plan: Which says how many annotated images of a patient there are.
 
         Raises:
           ValueError: More went wrong than the options allow.
@@ -112,11 +133,35 @@ class Ledger:
                 f"{failed} of {len(drawn)} annotations cannot be used, which is more "
                 f"than max_error_rate={options.max_error_rate:g} allows"
             )
+        elif options.max_error_rate < 1 and (lost := self._lost(plan)):
+            verdict = (
+                f"{lost}; max_error_rate=1 allows it, --withdraw or --split leaves the "
+                "patient out"
+            )
         elif forbidden:
             verdict = f"fail_on: {', '.join(forbidden)}"
         else:
             return
         raise ValueError("\n".join([verdict, *self.problem_lines()]))
+
+    def _lost(self, plan: Plan) -> str:
+        """Which patient loses over half of their annotated images; empty if none."""
+        for shard in plan.shards:
+            for patient in shard.patients:
+                images = {
+                    frame.name
+                    for series in patient.series
+                    for frame in series.frames
+                    if frame.example and frame.annotated
+                }
+                found = (self._entries.get(name) for name in images)
+                lost = sum(one is not None and one.status == SKIPPED for one in found)
+                if lost > len(images) / 2:
+                    return (
+                        f"patient {patient.source_patient!r} loses {lost} of "
+                        f"{len(images)} annotated images"
+                    )
+        return ""
 
     def _forbidden(self, codes: Iterable[str]) -> list[str]:
         """The codes that occur, with the number of candidates that have each."""
@@ -133,7 +178,7 @@ class Ledger:
         for code, paths in by_reason.items():
             yield f"{len(paths)} skipped: {code}. {REASONS[code].sentence}"
             for path in paths[:_SHOWN_FOR_EACH_REASON]:
-                detail = self._details[path]
+                detail = self._details.get(path, "")
                 yield f"    {path}" + (f": {detail}" if detail else "")
             if len(paths) > _SHOWN_FOR_EACH_REASON:
                 yield f"    and {len(paths) - _SHOWN_FOR_EACH_REASON} more"
@@ -167,23 +212,25 @@ class Ledger:
     def write(self, path: pathlib.Path) -> None:
         """Writes ``ledger.jsonl``, ordered by pseudonym."""
         lines = []
-        for entry in sorted(self._entries.values(), key=lambda one: one.candidate):
+        ordered = sorted(self._entries.items(), key=lambda item: item[1].candidate)
+        for name, entry in ordered:
             reason = REASONS.get(entry.reason or "")
             words = (reason.sentence, reason.hint) if reason else ("", "")
+            owner = self._owner(name)
+            if owner and not entry.patient:
+                entry = dataclasses.replace(entry, patient=owner[0])
             lines.append(manifest.ledger_line(entry, sentence=words[0], hint=words[1]))
         files.write_text(path, "".join(lines))
 
-    def write_crosswalk(self, path: pathlib.Path, plan: Plan) -> None:
+    def _owner(self, name: str) -> Owner | None:
+        """Whose a file is, or the file of a part."""
+        return self._owners.get(name) or self._owners.get(name.rpartition("#")[0])
+
+    def write_crosswalk(self, path: pathlib.Path) -> None:
         """Writes which candidate and patient is which file and person."""
-        owners = {frame.name: patient for _, patient, frame in plan.frames}
-        for _, patient, frame in plan.frames:
-            for one in frame.annotations:
-                owners.update((name, patient) for name in (*one.candidates, one.path))
         rows = []
         for source, entry in sorted(self._entries.items()):
-            owner = owners.get(source)
-            who = (owner.patient, owner.source_patient) if owner else ("", "")
-            rows.append((entry.candidate, *who, source))
+            rows.append((entry.candidate, *(self._owner(source) or ("", "")), source))
         write_crosswalk(path, rows)
 
 

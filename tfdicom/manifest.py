@@ -252,13 +252,14 @@ class LedgerEntry:
 
     Attributes:
       candidate: Pseudonym of the file.
-      kind: ``image``, ``contour`` or ``other``.
+      kind: One of ``sources.candidates.KINDS``.
       status: ``converted``, ``skipped`` (something was wrong) or ``left_out`` (by a
         policy).
       reason: Reason code, None if converted.
       key: Key of the example it became or became part of.
       split: The example's split.
       findings: Codes of what was odd about it though it was converted.
+      patient: Pseudonym of the patient, where it is known.
     """
 
     candidate: str
@@ -268,6 +269,7 @@ class LedgerEntry:
     key: str | None = None
     split: str | None = None
     findings: tuple[str, ...] = ()
+    patient: str | None = None
 
 
 def ledger_line(entry: LedgerEntry, *, sentence: str, hint: str) -> str:

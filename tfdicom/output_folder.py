@@ -1,42 +1,39 @@
-"""The output folder: a data set is written aside, and takes its place when it is whole.
+"""The output folder: a data set is made aside, and takes its place when it is whole.
 
-Until then a data set that is already there stays as it is, whatever happens.
+Until then a data set that is already there stays as it is, whatever happens. What is
+aside stays there when a conversion is stopped, so that the next one goes on with it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import pathlib
+import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from tfdicom import files
-from tfdicom.dataset_index import INDEX
 from tfdicom.manifest import LEDGER, MANIFEST
+from tfdicom.shard_results import CONVERSION
 
-#: Folder in the output folder that holds a data set while it is being written.
+#: Folder in the output folder that holds what is under way.
 ASIDE = ".partial-data-set"
+_REFUSED = "refused"
 _SHARDS = "*-of-*.tfrecord"
 
 
-def refuse_existing(output: pathlib.Path, *, overwrite: bool) -> None:
-    """Refuses a folder that holds what may not be replaced.
+def refuse_foreign(output: pathlib.Path, *, overwrite: bool) -> None:
+    """Refuses a folder with records of another origin.
 
     Raises:
-      FileExistsError: It holds a data set or records of another origin.
+      FileExistsError: It holds TFRecord files, and neither a data set nor what a
+        conversion left unfinished.
     """
-    if overwrite:
-        return
-    if (output / MANIFEST).exists():
-        raise FileExistsError(
-            f"{output} already holds a data set; choose another --output_dir, or "
-            "replace it with --overwrite"
-        )
-    # A conversion that was killed while its data set took its place.
-    ours = (output / LEDGER).exists() or (output / ASIDE / MANIFEST).exists()
-    if not ours and any(output.glob(_SHARDS)):
+    ours = (output / MANIFEST).exists() or (output / LEDGER).exists()
+    ours = ours or (output / ASIDE / MANIFEST).exists()
+    if not overwrite and not ours and any(output.glob(_SHARDS)):
         raise FileExistsError(
             f"{output} holds TFRecord files of another origin; choose another "
             "--output_dir, or have them removed with --overwrite"
@@ -44,57 +41,113 @@ def refuse_existing(output: pathlib.Path, *, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def replaced_whole(output: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives an empty folder whose files replace the output's data set at the end.
+def workspace(output: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives the folder aside, and keeps other conversions out meanwhile.
 
-    If the body fails, the output is left as it was; what a killed conversion left
-    aside is removed.
+    What an earlier one had made whole takes its place first. After an error the folder
+    aside stays if there is a shard in it; else nothing is left of it.
 
     Raises:
-      ValueError: The output cannot be written to.
+      ValueError: The output cannot be written to, or another conversion is at it.
     """
     was_there = output.exists()
     aside = output / ASIDE
-    try:
-        _remove_aside(aside)
-        aside.mkdir(parents=True, exist_ok=True)
-        files.write_text(aside / LEDGER, "")  # a remote folder shows it only now
-    except OSError as error:
-        raise ValueError(
-            f"output_dir={output} cannot be written to: {error}"
-        ) from error
-    try:
-        yield aside
-    except BaseException:
-        _remove_aside(aside)
+    with contextlib.ExitStack() as held:
         if not was_there:
-            _remove_folder(output)
-        raise
-    with _interrupts_wait():
-        _take_place(aside, output)
+            held.callback(_remove_folder, output)
+        try:
+            files.make_folder(output)
+            held.enter_context(files.lock(output))
+            take_place(output)
+            _make(aside)
+        except OSError as error:
+            raise ValueError(
+                f"output_dir={output} cannot be written to: {error}"
+            ) from error
+        try:
+            yield aside
+        finally:
+            if not any(aside.glob(_SHARDS)):
+                remove(aside)
 
 
-def _take_place(aside: pathlib.Path, output: pathlib.Path) -> None:
-    """Removes the old data set and moves the new one; the manifest goes first and last.
+def _make(aside: pathlib.Path) -> None:
+    """Makes the folder, without what killed workers left in it."""
+    for folder in (aside, aside / CONVERSION):
+        files.make_folder(folder)
+        for path in list(folder.glob(f"*{files.PARTIAL}")):
+            path.unlink(missing_ok=True)
+    files.write_text(aside / "writable", "")  # a remote folder shows it only now
+    (aside / "writable").unlink()
 
-    Stopped on the way, it leaves no manifest in the output, and one aside.
+
+def mark_refused(aside: pathlib.Path) -> None:
+    """Notes that what is aside was looked at and found wanting."""
+    files.write_text(aside / CONVERSION / _REFUSED, "")
+
+
+def is_refused(aside: pathlib.Path) -> bool:
+    """Whether it was; then other options or inputs may replace it without a word."""
+    return (aside / CONVERSION / _REFUSED).exists()
+
+
+def take_place(output: pathlib.Path) -> None:
+    """Moves a data set that is whole from aside into its place, as far as it is there.
+
+    The manifest is the first that goes and the last that comes: there is no moment in
+    which a reader would take a part for the whole. Stopped on the way, the next call
+    goes on. Nothing happens where no manifest is aside.
     """
-    (output / MANIFEST).unlink(missing_ok=True)
-    new = sorted(path.name for path in aside.iterdir())
-    old = [output / INDEX, output / LEDGER, *output.glob(_SHARDS)]
-    for path in old:
-        if path.name not in new:
-            path.unlink(missing_ok=True)
-    for name in sorted(new, key=lambda name: (name == MANIFEST, name)):
-        files.move(aside / name, output / name)
-    _remove_folder(aside)
+    aside = output / ASIDE
+    if not (aside / MANIFEST).exists():
+        return
+    with _interrupts_wait():
+        (output / MANIFEST).unlink(missing_ok=True)
+        for name in _stale(output, aside):
+            (output / name).unlink(missing_ok=True)
+        files.make_folder(output / CONVERSION)
+        for path in sorted((aside / CONVERSION).glob("*.json")):
+            files.move(path, output / CONVERSION / path.name)
+        names = sorted(path.name for path in aside.glob("*") if path.name != CONVERSION)
+        for name in sorted(names, key=lambda name: (name == MANIFEST, name)):
+            files.move(aside / name, output / name)
+        remove(aside)
 
 
-def _remove_aside(aside: pathlib.Path) -> None:
-    if aside.exists():
-        for path in aside.iterdir():
-            path.unlink(missing_ok=True)
-        _remove_folder(aside)
+def _stale(output: pathlib.Path, aside: pathlib.Path) -> Iterator[str]:
+    """Files of the data set that is replaced which the new one does not know."""
+    known = files.read_text(aside / MANIFEST)
+    for path in output.glob(_SHARDS):
+        if f'"{path.name}"' not in known:
+            yield path.name
+    if (output / CONVERSION).exists():
+        for path in (output / CONVERSION).glob("*.tfrecord.json"):
+            if f'"{path.name.removesuffix(".json")}"' not in known:
+                yield f"{CONVERSION}/{path.name}"
+
+
+def remove(aside: pathlib.Path) -> None:
+    """Removes what is aside."""
+    if not isinstance(aside, pathlib.Path):
+        for path in list(aside.rglob("*")):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+    elif aside.exists():
+        shutil.rmtree(aside)
+
+
+def keep_only(aside: pathlib.Path, shards: Collection[str]) -> None:
+    """Removes shards that are aside and no part of the data set."""
+    for path in list(aside.glob(_SHARDS)):
+        if path.name not in shards:
+            path.unlink()
+            (aside / CONVERSION / f"{path.name}.json").unlink(missing_ok=True)
+
+
+def clear(aside: pathlib.Path) -> None:
+    """Removes what is aside, and leaves the folder for another conversion."""
+    remove(aside)
+    files.make_folder(aside / CONVERSION)
 
 
 def _remove_folder(folder: pathlib.Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from tfdicom import splits
 from tfdicom.annotated_frames import AnnotatedFrame
@@ -17,11 +18,12 @@ from tfdicom.convert_options import ALL, NO
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.frame_headers import FrameHeader
 from tfdicom.series import FramePlan, SeriesPlan, plan_series
-from tfdicom.sharding import fill_shards, virtual_bucket
+from tfdicom.sharding import FrozenShards, fill_shards, virtual_bucket
 from tfdicom.sources.candidates import IMAGE, LeftFile
+from tfdicom.split_choice import SplitChoice
+from tfdicom.split_plan import assign_patients
 
 _AUTO_SHARDS = 8  # so that even a small data set is read from several files
-_FEW_PATIENTS = 20  # fewer make a figure of one split a matter of luck
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Plan:
       buckets: For each split, the shard of each virtual bucket in use.
       left: Files that become nothing.
       warnings: What the user should know before it begins.
+      salt: Public text that patients were ranked with.
+      split_options: How patients were split, for the manifest; names no patient.
     """
 
     shards: tuple[ShardPlan, ...]
@@ -67,6 +71,8 @@ class Plan:
     buckets: Mapping[str, Mapping[str, int]]
     left: tuple[LeftFile, ...]
     warnings: tuple[str, ...]
+    salt: str = splits.DEFAULT_SALT
+    split_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def frames(self) -> Iterator[tuple[ShardPlan, PatientPlan, FramePlan]]:
@@ -89,6 +95,10 @@ def make_plan(
     num_shards: int,
     shard_bytes: int,
     include: str = NO,
+    frozen: Mapping[str, str] | None = None,
+    fixed: Sequence[str] = (),
+    stratify: str = "",
+    frozen_shards: Mapping[str, FrozenShards] | None = None,
 ) -> Plan:
     """Makes the plan.
 
@@ -104,6 +114,11 @@ def make_plan(
       shard_bytes: Size aimed at for a shard.
       include: Which frames without an annotation become examples too: ``no``,
         ``neighbours`` or ``all``.
+      frozen: Splits that patients have already and keep, by pseudonym.
+      fixed: Of the splits in ``frozen``, those that nobody enters any more.
+      stratify: What every split is to get its share of, as ``--stratify``.
+      frozen_shards: Shards of splits as an earlier conversion made them; who is in
+        one of their buckets stays there.
 
     Raises:
       ValueError: Nothing is annotated, the split does not fit the patients, or patients
@@ -124,11 +139,18 @@ def make_plan(
             "no image that can be used has annotations of all the structures of a "
             f"class; the classes are {names}"
         )
-    assigned = splits.assign(rule, wanted, salt=salt)
+    choice = SplitChoice(rule, salt, frozen or {}, tuple(fixed), stratify)
+    may_be_examples = {
+        patient: [one for one in by_patient[patient] if include == ALL or one.annotated]
+        for patient in wanted
+    }
+    assigned, warnings = assign_patients(may_be_examples, choice, classes, pseudonyms)
     patients, unused = _plan_patients(by_patient, assigned, pseudonyms, include)
     table = {one.patient: assigned[one.source_patient] for one in patients}
     _check_studies(patients, table)
-    shards, buckets = _plan_shards(patients, table, rule.names, num_shards, shard_bytes)
+    shards, buckets = _plan_shards(
+        patients, table, rule.names, num_shards, shard_bytes, frozen_shards or {}
+    )
     incomplete = {one.path for one in left}
     return Plan(
         shards=shards,
@@ -136,7 +158,9 @@ def make_plan(
         split_table=table,
         buckets=buckets,
         left=(*left, *(one for one in unused if one.path not in incomplete)),
-        warnings=tuple(_warnings(rule, assigned, num_shards)),
+        warnings=(*warnings, *_warnings(rule, assigned, num_shards)),
+        salt=salt,
+        split_options=choice.recorded,
     )
 
 
@@ -266,6 +290,7 @@ def _plan_shards(
     names: Sequence[str],
     num_shards: int,
     shard_bytes: int,
+    frozen: Mapping[str, FrozenShards],
 ) -> tuple[tuple[ShardPlan, ...], dict[str, dict[str, int]]]:
     shards: list[ShardPlan] = []
     buckets: dict[str, dict[str, int]] = {}
@@ -274,16 +299,21 @@ def _plan_shards(
         sizes = {one.patient: one.estimated_bytes for one in members}
         wanted = -(-sum(sizes.values()) // shard_bytes)
         automatic = max(wanted, min(len(members), _AUTO_SHARDS))
-        table = fill_shards(sizes, num_shards or automatic)
+        before = frozen.get(name)
+        if before and before.count:
+            count = before.count
+            table = fill_shards(sizes, count, before.buckets)
+        else:
+            table = fill_shards(sizes, num_shards or automatic)
+            count = len(set(table.values()))
         buckets[name] = {str(bucket): shard for bucket, shard in table.items()}
-        shards += _split_shards(name, members, table)
+        shards += _split_shards(name, members, table, count)
     return tuple(shards), buckets
 
 
 def _split_shards(
-    name: str, members: Sequence[PatientPlan], table: Mapping[int, int]
+    name: str, members: Sequence[PatientPlan], table: Mapping[int, int], count: int
 ) -> Iterator[ShardPlan]:
-    count = len(set(table.values()))
     for index in range(count):
         inside = tuple(
             one for one in members if table[virtual_bucket(one.patient)] == index
@@ -294,28 +324,11 @@ def _split_shards(
 def _warnings(
     rule: splits.SplitRule, assigned: Mapping[str, str], num_shards: int
 ) -> Iterator[str]:
-    strangers = sorted(set(rule.patients) - set(assigned))
-    if strangers:
-        shown = ", ".join(strangers[:5]) + (", ..." if len(strangers) > 5 else "")
-        yield (
-            f"{len(strangers)} patients that the split names have no annotated image: "
-            f"{shown}"
-        )
     members = collections.Counter(assigned.values())
     for name in rule.names:
-        if not members[name]:
-            yield (
-                f"split {name!r} gets no patient: {len(assigned)} annotated patients "
-                f"for {len(rule.names)} splits"
-            )
-        elif members[name] < num_shards:
+        if 0 < members[name] < num_shards:
             yield (
                 f"split {name!r} has {members[name]} patients for "
                 f"num_shards={num_shards}: a patient is never parted, so there are no "
                 "more shards than patients"
             )
-    if rule.fractions and len(rule.names) > 1 and 3 <= len(assigned) < _FEW_PATIENTS:
-        yield (
-            f"{len(assigned)} patients are few for one fixed split; "
-            f"--folds={min(len(assigned), 5)} uses them better"
-        )

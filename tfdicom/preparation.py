@@ -8,9 +8,10 @@ import pathlib
 import sys
 from collections.abc import Iterator, Sequence
 
-from tfdicom import contour_origin, dicom, files, splits
+from tfdicom import contour_origin, dicom, files, kept_facts, splits
 from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.contour_origin import ContourSample
+from tfdicom.conversion_state import ConversionState
 from tfdicom.convert_options import ALL, DEFAULT_SPLIT, ConvertOptions
 from tfdicom.deidentify import Pseudonyms, key_path, load_pseudonyms
 from tfdicom.dicom import PixelRules
@@ -23,13 +24,15 @@ from tfdicom.label_table import (
     match_frames,
     read_label_table,
 )
-from tfdicom.ledger import Ledger
+from tfdicom.ledger import Ledger, Owner
 from tfdicom.patients import identify
 from tfdicom.plan import Plan, make_plan
+from tfdicom.privacy_options import IDENTIFIERS_KEPT
 from tfdicom.reasons import InputSkipped
 from tfdicom.sources import contours
 from tfdicom.sources.annotation_objects import DrawingRules
 from tfdicom.sources.candidates import TEXT, PathListing
+from tfdicom.split_choice import SplitChoice, check_stratify_label, choose_splits
 from tfdicom.survey import Survey, survey
 
 _TEXT_EDGE_RULE = "half_covered"  # what edge_rule=auto means for contour text files
@@ -50,8 +53,18 @@ class Preparation:
     labels: tuple[LabelInfo, ...] = ()
 
 
-def prepare(options: ConvertOptions) -> Preparation:
+def prepare(
+    options: ConvertOptions,
+    *,
+    pseudonyms: Pseudonyms | None = None,
+    before: ConversionState | None = None,
+) -> Preparation:
     """Surveys, identifies and plans; reads headers only.
+
+    Args:
+      options: What is asked for.
+      pseudonyms: What ``identity_of`` gave for the options, where it was asked.
+      before: What an earlier conversion into the same data set has decided.
 
     Raises:
       ValueError: The input does not allow a data set to be made.
@@ -61,26 +74,33 @@ def prepare(options: ConvertOptions) -> Preparation:
     folder = files.path_of(options.input_dir)
     if not folder.is_dir():
         raise ValueError(f"input_dir={options.input_dir}: there is no such folder")
-    rule = _split_rule(options)
-    pseudonyms = _pseudonyms(options)
+    pseudonyms = pseudonyms or identity_of(options)
+    choice = choose_splits(options, pseudonyms, before.split_table if before else None)
     ledger = Ledger(pseudonyms)
     table = read_label_table(options.labels) if options.labels else None
+    check_stratify_label(choice.stratify, table)
     found = survey(folder, options, ledger)
-    plan = _plan(found, rule, options, ledger, pseudonyms, table)
+    plan = _plan(found, choice, options, ledger, pseudonyms, table, before)
     ledger.leave(plan.left)
     for warning in plan.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
-    rules = _rules(folder, found, plan, options)
+    rules = _rules(folder, found, plan, options, before)
     labels = table.columns if table else ()
     return Preparation(folder, options, found, plan, rules, ledger, pseudonyms, labels)
 
 
 def _rules(
-    folder: pathlib.Path, found: Survey, plan: Plan, options: ConvertOptions
+    folder: pathlib.Path,
+    found: Survey,
+    plan: Plan,
+    options: ConvertOptions,
+    before: ConversionState | None,
 ) -> AnnotationRules:
     pixels = PixelRules(max_frame_pixels=options.max_frame_pixels, color=options.color)
     origin, shift = "", (0.0, 0.0)
-    if TEXT in found.kinds:
+    if before and before.contour_origin:
+        origin, shift = before.contour_origin, before.contour_shift
+    elif TEXT in found.kinds:
         samples = _contour_samples(folder, plan, pixels)
         origin, shift = _origin(found.listing, samples, options)
     chosen = options.edge_rule != "auto"
@@ -101,38 +121,63 @@ def _rules(
 
 def _plan(
     found: Survey,
-    rule: splits.SplitRule,
+    choice: SplitChoice,
     options: ConvertOptions,
     ledger: Ledger,
     pseudonyms: Pseudonyms,
     table: LabelTable | None,
+    before: ConversionState | None,
 ) -> Plan:
     include = ALL if options.without_masks else options.include_unannotated
+    named = set(found.pairs.splits.values())
     with ledger.told_with_errors():
         patients = identify(
             found.frames,
             options.patient_from,
-            several_splits=len(set(found.pairs.splits.values()) or rule.names) > 1,
+            several_splits=len(named or choice.rule.names) > 1,
             every=include == ALL,
             known=found.pairs.patients,
         )
+        ledger.know_owners(_owners(found, patients, pseudonyms))
         if found.pairs.splits:
-            rule = _split_of_table(found, patients, options)
+            choice = choice.by_name(_split_of_table(found, patients, options))
         frames = _labelled(found.frames, patients, table)
+        kept_facts.check_labels(frames, patients)
+        frames = kept_facts.with_facts(
+            frames, patients, options.fact_rules, pseudonyms
+        )
         plan = make_plan(
             frames,
             patients,
             classes=found.classes,
-            rule=rule,
-            salt=options.split_salt,
+            rule=choice.rule,
+            salt=choice.salt,
             pseudonyms=pseudonyms,
             num_shards=options.num_shards,
             shard_bytes=options.shard_size_mb * 1_000_000,
             include=include,
+            frozen=choice.frozen,
+            fixed=choice.fixed,
+            stratify=choice.stratify,
+            frozen_shards=before.shards if before else None,
         )
         if table:
             print(_label_matches(plan, table), file=sys.stderr)
         return plan
+
+
+def _owners(
+    found: Survey, patients: Sequence[str], pseudonyms: Pseudonyms
+) -> dict[str, Owner]:
+    """Whose each file and each part of one is, by name."""
+    owners: dict[str, Owner] = {}
+    of = {one: (pseudonyms.of("patient", one), one) for one in set(patients)}
+    for frame, patient in zip(found.frames, patients, strict=True):
+        names = {frame.path, frame.name}
+        for one in frame.annotations:
+            names.update((one.path, *one.candidates))
+        owners.update(dict.fromkeys(names, of[patient]))
+    return owners
 
 
 def _split_of_table(
@@ -194,18 +239,12 @@ def _label_matches(plan: Plan, table: LabelTable) -> LabelMatches:
     )
 
 
-def _split_rule(options: ConvertOptions) -> splits.SplitRule:
-    if options.folds:
-        names = tuple(f"fold{index}" for index in range(options.folds))
-        return splits.SplitRule(names, dict.fromkeys(names, 1 / len(names)), {})
-    if options.split.endswith(".csv"):
-        path = files.path_of(options.split)
-        text = files.read_text(path, flag="--split")
-        return splits.parse_split_table(text, source=f"--split: {path}")
-    return splits.parse_split(options.split)
+def identity_of(options: ConvertOptions) -> Pseudonyms:
+    """The pseudonyms that the options ask for; a key is made on first use.
 
-
-def _pseudonyms(options: ConvertOptions) -> Pseudonyms:
+    Raises:
+      ValueError: The key cannot be used, or would lie in the data set.
+    """
     path = key_path(options.id_key_file)
     output = files.path_of(options.output_dir).resolve()
     if path and options.output_dir and output in path.resolve().parents:
@@ -213,6 +252,8 @@ def _pseudonyms(options: ConvertOptions) -> Pseudonyms:
     if path and options.dry_run and not path.exists():
         return Pseudonyms(b"")  # a plan shows no pseudonym, and makes no key
     pseudonyms, made = load_pseudonyms(options.id_key_file)
+    if options.keep_identifiers:
+        print(f"WARNING: {IDENTIFIERS_KEPT}", file=sys.stderr)
     if made:
         print(
             f"Made the key of the pseudonyms, {pseudonyms.path}. Keep it safe: with it "

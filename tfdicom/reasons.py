@@ -109,6 +109,11 @@ REASONS = {
         "Two contour files outline the same structure of the same image.",
         "Leave one of the two, or choose by --contour_pattern.",
     ),
+    "worker_died": Reason(
+        "Two worker processes died while they read this file.",
+        "Was memory short? Run again with fewer --num_workers; else the file is "
+        "damaged in a way that a library does not survive.",
+    ),
     "contour_empty": Reason("The contour file holds no points.", "Draw it again."),
     "contour_malformed": Reason(
         "A line of the contour file is not two numbers of at most a million.",
@@ -217,6 +222,11 @@ REASONS = {
     "image_unusable": Reason(
         "The image that the contour belongs to was not converted.",
         "See the image's own line.",
+    ),
+    "image_left_out": Reason(
+        "The image that the annotation belongs to was left out by a policy.",
+        "See the image's own line.",
+        fault=False,
     ),
     "no_usable_contour": Reason(
         "None of the contours of this image could be used.",
@@ -393,6 +403,13 @@ REASONS = {
         "Burned In Annotation (0028,0301) is YES: names may stand in the pixels.",
         "Remove the text from the pixels first.",
     ),
+    "pixel_text_risk": Reason(
+        "The image is of a kind that often has text in its pixels: a secondary "
+        "capture, ultrasound, a photograph, a scan of a document.",
+        "Look whether names stand in the pixels; --allow_pixel_text_risk converts "
+        "such images.",
+        fault=False,
+    ),
     "seg_malformed": Reason(
         "An element that the segmentation needs is missing or makes no sense.",
         "Export the segmentation again; the terminal names the element.",
@@ -504,6 +521,10 @@ FINDINGS = {
         "Slices between two with contours have none; they count as not annotated."
     ),
     "modality_lut": "The image has a Modality LUT; it is not applied to stored values.",
+    "text_left_out": (
+        "Modality, units, manufacturer or model is no text that is known to name "
+        "nobody; it was not stored."
+    ),
     "geometry_invalid": "Orientation or spacing make no sense; stored as absent.",
     "mask_resampled": "The volume is on another grid; the nearest voxel was taken.",
     "mask_two_places": "The volume's sform and qform differ; the sform was taken.",

@@ -1,180 +1,261 @@
-"""Writes one shard: what a worker does."""
+"""Writes one shard: what a worker does, on this machine or on another."""
 
 from __future__ import annotations
 
-import collections
+import contextlib
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from typing import IO
 
-from tfdicom import dataset_index, example_schema, files, label_kinds, processes
+from tfdicom import (
+    dataset_index,
+    example_schema,
+    files,
+    processes,
+    shard_results,
+    tfrecord_file,
+)
 from tfdicom.dataset_index import IndexEntry
+from tfdicom.deidentify import Pseudonyms
 from tfdicom.drawing import AnnotationRules
-from tfdicom.example_schema import FrameExample
 from tfdicom.examples import FrameOutcome, series_outcomes
-from tfdicom.label_kinds import LabelCounts
-from tfdicom.manifest import ShardInfo
+from tfdicom.ledger_entries import left_entry
+from tfdicom.manifest import CONVERTED, LedgerEntry, ShardInfo
 from tfdicom.plan import PatientPlan, ShardPlan
-from tfdicom.sources.candidates import IMAGE, OBJECT, TEXT, LeftFile
+from tfdicom.shard_content import ShardContent
+from tfdicom.shard_results import ExampleTrace, PatientResult, ShardResult
+from tfdicom.source_contents import FileContent, content_of
+from tfdicom.sources.candidates import IMAGE, OBJECT, TEXT
 from tfdicom.tfrecord_file import TFRecordWriter
-from tfdicom.value_counts import PixelCounts, Tally
 
 
 @dataclasses.dataclass(frozen=True)
-class ConvertedFile:
-    """A candidate that became an example or a part of one."""
+class ShardJob:
+    """What all shards of a conversion have in common.
 
-    path: str
-    kind: str
-    key: str
-    findings: tuple[str, ...]
+    Attributes:
+      input_dir: The input folder.
+      output_dir: Folder to write to.
+      rules: How annotations become masks.
+      compression: One of ``tfrecord_file.COMPRESSIONS``.
+      pseudonyms: Makes pseudonyms of candidates.
+    """
+
+    input_dir: pathlib.Path
+    output_dir: pathlib.Path
+    rules: AnnotationRules
+    compression: str
+    pseudonyms: Pseudonyms
+
+    def digest(self, patient: PatientPlan) -> str:
+        """Equal where a patient is planned, and would be drawn, in the same way."""
+        planned = repr((patient.series, self.rules))
+        return self.pseudonyms.of("plan of a patient", planned)
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardTask:
+    """A shard that is to be written.
+
+    Attributes:
+      shard: Its plan.
+      earlier: Folder that holds it as it was; None for none.
+      kept: Pseudonyms of the patients whose records are taken from there.
+      without: Files that are not to be opened again: workers died of them.
+    """
+
+    shard: ShardPlan
+    earlier: pathlib.Path | None = None
+    kept: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass
-class ShardContent:
-    """What the examples of a shard, or of a split, add up to."""
-
-    frames: collections.Counter = dataclasses.field(default_factory=collections.Counter)
-    annotated: collections.Counter = dataclasses.field(
-        default_factory=collections.Counter
-    )
-    classes: dict[str, collections.Counter] = dataclasses.field(default_factory=dict)
-    intensities: dict[str, Tally] = dataclasses.field(default_factory=dict)
-    spacings: list[float] = dataclasses.field(default_factory=list)
-    labels: LabelCounts = dataclasses.field(default_factory=dict)
-
-    def add(self, example: FrameExample, counts: Mapping[str, PixelCounts]) -> None:
-        """Adds one example."""
-        kind = (example.shape, example.dtype, example.modality, example.units)
-        self.frames[kind] += 1
-        pattern = label_kinds.known_pattern(example.annotated, example.label_values)
-        self.annotated[pattern] += 1
-        label_kinds.count_labels(self.labels, example.label_names, example.label_values)
-        for name, annotated, pixels in zip(
-            example.classes, example.annotated, example.pixel_count, strict=True
-        ):
-            self._add_class(
-                name, annotated=annotated, positive=int(pixels > 0), pixels=pixels
-            )
-        self._add_intensities(counts)
-        self._add_spacings(list(example.pixel_spacing or ()))
-
-    def merge(self, other: ShardContent) -> None:
-        """Adds what another adds up to."""
-        self.frames.update(other.frames)
-        self.annotated.update(other.annotated)
-        label_kinds.merge_counts(self.labels, other.labels)
-        for name, figures in other.classes.items():
-            self._add_class(name, **figures)
-        self._add_intensities(
-            {name: tally.counts() for name, tally in other.intensities.items()}
-        )
-        self._add_spacings(other.spacings)
-
-    def _add_class(self, name: str, **figures: int) -> None:
-        self.classes.setdefault(name, collections.Counter()).update(figures)
-
-    def _add_intensities(self, counts: Mapping[str, PixelCounts]) -> None:
-        for name, more in counts.items():
-            self.intensities.setdefault(name, Tally()).add(more)
-
-    def _add_spacings(self, spacings: list[float]) -> None:
-        every = self.spacings + spacings
-        self.spacings = [min(every), max(every)] if every else []
-
-
-@dataclasses.dataclass(frozen=True)
-class ShardResult:
-    """A shard that was written.
-
-    Its plan stays behind: it is far larger, and the process that asks has it.
+class ShardNotes:
+    """What stays on this machine: paths, and words that may name them.
 
     Attributes:
-      split: Its split.
-      patients: Pseudonyms of its patients.
-      info: The file.
-      index: Its examples.
-      content: What they add up to.
-      converted: What became an example, or part of one.
-      left: What became nothing.
-      pixel_hashes: Path of an image by the hash of its pixels.
+      contents: What each file held, by path.
+      details: What exactly was wrong, by candidate's name.
     """
 
-    split: str
-    patients: tuple[str, ...]
-    info: ShardInfo
-    index: tuple[IndexEntry, ...]
-    content: ShardContent
-    converted: tuple[ConvertedFile, ...]
-    left: tuple[LeftFile, ...]
-    pixel_hashes: Mapping[str, str]
+    contents: dict[str, FileContent] = dataclasses.field(default_factory=dict)
+    details: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-def write_shard(
-    input_dir: pathlib.Path,
-    output_dir: pathlib.Path,
-    rules: AnnotationRules,
-    compression: str,
-    shard: ShardPlan,
-) -> ShardResult:
-    """Writes a shard under a temporary name and renames it into view."""
-    index: list[IndexEntry] = []
-    content = ShardContent()
-    converted: dict[str, ConvertedFile] = {}
-    findings: dict[str, dict[str, None]] = {}
-    left: list[LeftFile] = []
-    hashes: dict[str, str] = {}
-    path = output_dir / shard.file
+def write_shard(job: ShardJob, task: ShardTask) -> ShardNotes:
+    """Writes a shard and its result, each under a temporary name at first.
+
+    Raises:
+      ValueError: A source file is gone, or an earlier shard damaged.
+    """
+    shard, notes = task.shard, ShardNotes()
+    patients: list[PatientResult] = []
+    path = job.output_dir / shard.file
     with files.written_whole(path) as file:
-        writer = TFRecordWriter(file, compression=compression)
-        for outcome in shard_outcomes(input_dir, rules, shard):
-            left += outcome.left
-            for name, codes in outcome.findings.items():
-                findings.setdefault(name, {}).update(dict.fromkeys(codes))
-            if outcome.example is None:
-                continue
-            data = example_schema.encode(outcome.example)
-            offset = writer.write(data)
-            index.append(
-                dataset_index.entry_of(
-                    outcome.example, shard=shard.file, offset=offset, length=len(data)
-                )
-            )
-            content.add(outcome.example, outcome.intensities)
-            converted.update((one.path, one) for one in _converted(outcome))
-            if outcome.pixel_hash:
-                hashes[outcome.pixel_hash] = outcome.frame.name
+        hashed = _Hashed(file)
+        writer = TFRecordWriter(hashed, compression=job.compression)  # type: ignore[arg-type]
+        with contextlib.closing(_earlier_patients(job, task)) as earlier:
+            for patient in shard.patients:
+                if patient.patient in task.kept:
+                    kept = next(one for one in earlier if _is_of(one, patient))
+                    patients.append(_kept(*kept, writer, shard))
+                else:
+                    patients.append(_converted(job, task, patient, writer, notes))
         writer.finish()
+    content = ShardContent()
+    for one in patients:
+        content.merge(one.content)
+    entries = [entry for one in patients for entry in one.entries]
     info = ShardInfo(
         file=shard.file,
-        examples=len(index),
-        size=path.stat().st_size,
-        data_size=sum(entry.length for entry in index),
-        sha256=_sha256(path),
+        examples=len(entries),
+        size=hashed.size,
+        data_size=sum(entry.length for entry in entries),
+        sha256=hashed.digest.hexdigest(),
         annotated=dict(sorted(content.annotated.items())),
     )
-    return ShardResult(
-        shard.split,
-        tuple(patient.patient for patient in shard.patients),
-        info,
-        tuple(index),
+    result = ShardResult(shard.split, info, tuple(patients))
+    shard_results.write(job.output_dir, result)
+    return notes
+
+
+class _Hashed:
+    """A file that is written, with its size and SHA-256."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+        self.digest.update(data)
+        self.size += len(data)
+
+
+#: What came of a patient before, and the records.
+_Earlier = tuple[PatientResult, list[bytes]]
+
+
+def _is_of(earlier: _Earlier, patient: PatientPlan) -> bool:
+    return earlier[0].patient == patient.patient
+
+
+def _earlier_patients(job: ShardJob, task: ShardTask) -> Generator[_Earlier, None, None]:
+    """The patients of the shard as it was, in order: the plan's, as both are sorted."""
+    if task.earlier is None or not task.kept:
+        return
+    result = shard_results.read(task.earlier, task.shard.file)
+    records = tfrecord_file.read_records(
+        task.earlier / task.shard.file, compression=job.compression
+    )
+    for one in result.patients:
+        yield one, [next(records, b"") for _ in one.entries]
+
+
+def _kept(
+    before: PatientResult,
+    records: list[bytes],
+    writer: TFRecordWriter,
+    shard: ShardPlan,
+) -> PatientResult:
+    """Copies the records of a patient."""
+    entries = []
+    for entry, data in zip(before.entries, records, strict=True):
+        if len(data) != entry.length:
+            raise ValueError(
+                f"{shard.file}: the record of {entry.key} is not the one that was "
+                "written; find the damage with tfdicom_inspect verify, and mend it "
+                "with tfdicom_inspect repair"
+            )
+        offset = writer.write(data)
+        entries.append(dataclasses.replace(entry, offset=offset))
+    return dataclasses.replace(before, entries=tuple(entries))
+
+
+def _converted(
+    job: ShardJob,
+    task: ShardTask,
+    patient: PatientPlan,
+    writer: TFRecordWriter,
+    notes: ShardNotes,
+) -> PatientResult:
+    """Converts a patient."""
+    sources = _sources(job, patient, task.without, notes)
+    collected = _PatientLedger(job.pseudonyms, patient.patient, task.shard.split)
+    content = ShardContent()
+    entries: list[IndexEntry] = []
+    traces: list[ExampleTrace] = []
+    rules = dataclasses.replace(job.rules, deadly=task.without)
+    for outcome in patient_outcomes(job.input_dir, rules, patient):
+        collected.add(outcome)
+        example = outcome.example
+        if example is None:
+            continue
+        data = example_schema.encode(example)
+        offset = writer.write(data)
+        entries.append(
+            dataset_index.entry_of(
+                example, shard=task.shard.file, offset=offset, length=len(data)
+            )
+        )
+        content.add(example, outcome.intensities)
+        traces.append(
+            ExampleTrace(
+                job.pseudonyms.of("candidate", outcome.frame.name),
+                example.study,
+                example.series,
+                example.instance,
+                outcome.pixel_hash,
+            )
+        )
+    notes.details |= collected.details
+    return PatientResult(
+        patient.patient,
+        job.digest(patient),
+        sources,
+        tuple(entries),
+        tuple(traces),
         content,
-        tuple(
-            dataclasses.replace(one, findings=tuple(findings.get(name, ())))
-            for name, one in converted.items()
-        ),
-        tuple(left),
-        hashes,
+        collected.entries(),
     )
 
 
-def shard_outcomes(
-    input_dir: pathlib.Path, rules: AnnotationRules, shard: ShardPlan
-) -> Iterator[FrameOutcome]:
-    """The outcomes of a shard's frames, in order, each counted as done."""
-    for patient in shard.patients:
-        yield from patient_outcomes(input_dir, rules, patient)
+def _sources(
+    job: ShardJob, patient: PatientPlan, without: frozenset[str], notes: ShardNotes
+) -> dict[str, tuple[int, int]]:
+    """Size and checksum of each file of a patient, by candidate."""
+    found = {}
+    for path in source_paths(patient):
+        if path in without:
+            continue
+        processes.now_at(path)
+        try:
+            content = content_of(job.input_dir / path)
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"{job.input_dir / path} is gone, which was there when the headers "
+                "were read. Is the folder still mounted? When it is back, the same "
+                "command goes on where this one stopped"
+            ) from error
+        except OSError:
+            continue  # it is listed when it is read
+        notes.contents[path] = content
+        found[job.pseudonyms.of("candidate", path)] = content.size, content.checksum
+    return dict(sorted(found.items()))
+
+
+def source_paths(patient: PatientPlan) -> list[str]:
+    """The files that a patient's examples are made of, sorted."""
+    paths = set()
+    for series in patient.series:
+        for frame in series.frames:
+            paths.add(frame.path)
+            paths.update(one.path for one in frame.annotations)
+    return sorted(paths)
 
 
 def patient_outcomes(
@@ -186,19 +267,54 @@ def patient_outcomes(
         processes.count_done(len(series.frames))
 
 
-def _converted(outcome: FrameOutcome) -> Iterator[ConvertedFile]:
-    """The frame, what is drawn on it, and the objects that hold that."""
-    frame = outcome.frame
-    skipped = {one.path for one in outcome.left}
-    yield ConvertedFile(frame.name, IMAGE, frame.key, ())
-    for one in frame.annotations:
-        used = [name for name in one.candidates if name not in skipped]
-        for name in used:
-            yield ConvertedFile(name, one.candidate_kind, frame.key, ())
-        if used and one.kind != TEXT:
-            yield ConvertedFile(one.path, OBJECT, "", ())
+class _PatientLedger:
+    """What became of a patient's candidates, by name while the patient is read."""
 
+    def __init__(self, pseudonyms: Pseudonyms, patient: str, split: str) -> None:
+        self._pseudonyms, self._patient, self._split = pseudonyms, patient, split
+        self._left: dict[str, LedgerEntry] = {}
+        self._converted: dict[str, LedgerEntry] = {}
+        self._findings: dict[str, dict[str, None]] = {}
+        self.details: dict[str, str] = {}
 
-def _sha256(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    def add(self, outcome: FrameOutcome) -> None:
+        """Adds what became of a frame and of what is drawn on it."""
+        for left in outcome.left:
+            candidate = self._pseudonyms.of("candidate", left.path)
+            self._left[left.path] = left_entry(candidate, left, self._patient)
+            if left.detail:
+                self.details[left.path] = left.detail
+        for name, codes in outcome.findings.items():
+            self._findings.setdefault(name, {}).update(dict.fromkeys(codes))
+        if outcome.example is None:
+            return
+        frame = outcome.frame
+        skipped = {one.path for one in outcome.left}
+        self._enter(frame.name, IMAGE, frame.key)
+        for one in frame.annotations:
+            used = [name for name in one.candidates if name not in skipped]
+            for name in used:
+                self._enter(name, one.candidate_kind, frame.key)
+            if used and one.kind != TEXT:
+                # An object may be a part of many examples; its parts name them.
+                self._enter(one.path, OBJECT, None)
+
+    def _enter(self, name: str, kind: str, key: str | None) -> None:
+        candidate = self._pseudonyms.of("candidate", name)
+        self._converted[name] = LedgerEntry(
+            candidate,
+            kind,
+            CONVERTED,
+            key=key,
+            split=self._split,
+            patient=self._patient,
+        )
+
+    def entries(self) -> tuple[LedgerEntry, ...]:
+        """One for each candidate, by its pseudonym."""
+        converted = {
+            name: dataclasses.replace(one, findings=tuple(self._findings.get(name, ())))
+            for name, one in self._converted.items()
+        }
+        entries: Mapping[str, LedgerEntry] = self._left | converted
+        return tuple(sorted(entries.values(), key=lambda one: one.candidate))

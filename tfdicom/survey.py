@@ -69,6 +69,7 @@ class Survey:
       paired: Number of images with annotations, and of those annotations; whatever
         the classes make of them.
       names: Names of the structures, and what they were taken for.
+      files: Every file in the folder.
     """
 
     frames: tuple[AnnotatedFrame, ...]
@@ -79,6 +80,7 @@ class Survey:
     kinds: tuple[str, ...]
     names: StructureNames
     paired: tuple[int, int]
+    files: tuple[str, ...] = ()
 
 
 def survey(folder: pathlib.Path, options: ConvertOptions, ledger: Ledger) -> Survey:
@@ -92,7 +94,8 @@ def survey(folder: pathlib.Path, options: ConvertOptions, ledger: Ledger) -> Sur
     Raises:
       ValueError: There is nothing that could be converted.
     """
-    listing = _listing(folder, options)
+    paths = files.walk(folder)
+    listing = _listing(folder, paths, options)
     pairs = _mask_listing(folder, listing, options)
     scan = _scan(folder, listing, pairs, options)
     for left in (listing.left, pairs.left, scan.left):
@@ -105,7 +108,9 @@ def survey(folder: pathlib.Path, options: ConvertOptions, ledger: Ledger) -> Sur
     with ledger.told_with_errors():
         if not scan.frames:
             count = len(listing.images) + len(listing.others)
-            raise ValueError(f"none of the {count} files found is a usable image")
+            raise ValueError(
+                f"none of the {count} files found is a usable image{_left_by_risk(scan)}"
+            )
         if not any(paired.values()) and not objects and not options.without_masks:
             raise ValueError(_nothing_drawn(folder, listing, scan, options))
         classes = _classes(drawn, objects, options)
@@ -124,6 +129,7 @@ def survey(folder: pathlib.Path, options: ConvertOptions, ledger: Ledger) -> Sur
         kinds=tuple(kind for kind in _NAMES if kind in kinds),
         names=names,
         paired=_paired(paired, frames),
+        files=tuple(paths),
     )
 
 
@@ -180,9 +186,10 @@ def _wanted(kind: str, options: ConvertOptions) -> bool:
     return options.annotations in ("auto", kind)
 
 
-def _listing(folder: pathlib.Path, options: ConvertOptions) -> PathListing:
+def _listing(
+    folder: pathlib.Path, paths: Sequence[str], options: ConvertOptions
+) -> PathListing:
     """What the paths tell; without a layout of contour files, nothing."""
-    paths = files.walk(folder)
     if not _wanted(TEXT, options):
         return PathListing({}, others=tuple(paths))
     found = contours.find(
@@ -239,6 +246,7 @@ def _scan(
             rules=ScanRules(
                 tuple(kind for kind in _NAMES if _wanted(kind, options)),
                 options.named_values,
+                options.allow_pixel_text_risk,
             ),
             cache=header_cache.cache_path(options.header_cache, folder),
             progress=progress,
@@ -263,7 +271,8 @@ def _with_images(
         images = images_of.get(one.path, ()) if one.kind == MASKS else ()
         usable = [header for path in images for header in headers[path]]
         if images and not usable:
-            ledger.leave([LeftFile(one.path, MASK, "image_unusable", images[0])])
+            reason = matching.reason_without(images[0], scan.left)
+            ledger.leave([LeftFile(one.path, MASK, reason, images[0])])
             continue
         try:
             found.append(masks.with_images(one, usable) if images else one)
@@ -274,6 +283,12 @@ def _with_images(
 
 def _is_hidden(path: str) -> bool:
     return any(part.startswith(".") for part in path.split("/"))
+
+
+def _left_by_risk(scan: Scan) -> str:
+    count = sum(one.reason == "pixel_text_risk" for one in scan.left)
+    hint = REASONS["pixel_text_risk"].hint
+    return f"; {count} may have text in their pixels. {hint}" if count else ""
 
 
 def _nothing_drawn(

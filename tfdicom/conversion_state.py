@@ -1,0 +1,196 @@
+"""What a conversion has decided, kept beside its shards from before the first on.
+
+A conversion that goes on, after it was stopped or because there are new inputs, keeps
+what was decided: who is in which split and shard, and where contours begin. It also
+notices what must not change: the options that shape records, the key, the inputs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tfdicom import files
+from tfdicom.convert_options import ConvertOptions
+from tfdicom.deidentify import Pseudonyms
+from tfdicom.example_schema import SCHEMA_VERSION
+from tfdicom.shard_results import CONVERSION
+from tfdicom.sharding import FrozenShards
+from tfdicom.version import VERSION
+
+STATE = "state.json"
+# Options that do not shape the bytes, or that only new patients feel.
+WITHOUT_EFFECT = frozenset(
+    {
+        "beam_args",
+        "dry_run",
+        "fail_on",
+        "fixed_splits",
+        "header_cache",
+        "id_key_file",  # the fingerprint of the key counts
+        "input_dir",
+        "max_error_rate",
+        "num_workers",
+        "on_error",
+        "output_dir",
+        "overwrite",
+        "redact_logs",
+        "runner",
+        "splits_from",
+        "withdraw",
+    }
+)
+_DIGITS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class ConversionState:
+    """What was decided, and what must not change.
+
+    Attributes:
+      options: Keyed digest of each option that shapes the bytes, by name.
+      identity_key: Fingerprint of the key of the pseudonyms.
+      split_table: Split by the patient's pseudonym.
+      buckets: For each split, the shard of each virtual bucket in use.
+      shard_counts: Shards of each split.
+      contour_origin: Name of the origin of contour files; empty without such.
+      contour_shift: Columns and rows that it adds.
+      inputs: First digits of the pseudonym of every input file, sorted.
+      replaces: Whether it is to replace another data set.
+      version: Of tfdicom.
+      schema_version: Of the records.
+    """
+
+    options: Mapping[str, str]
+    identity_key: str
+    split_table: Mapping[str, str]
+    buckets: Mapping[str, Mapping[str, int]]
+    shard_counts: Mapping[str, int]
+    contour_origin: str
+    contour_shift: tuple[float, float]
+    inputs: tuple[str, ...]
+    replaces: bool = False
+    version: str = VERSION
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def shards(self) -> dict[str, FrozenShards]:
+        """The shards of each split."""
+        return {
+            split: FrozenShards(
+                self.shard_counts[split],
+                {int(bucket): shard for bucket, shard in table.items()},
+            )
+            for split, table in self.buckets.items()
+        }
+
+
+def option_digests(options: ConvertOptions, pseudonyms: Pseudonyms) -> dict[str, str]:
+    """A keyed digest of each option that shapes the bytes: values may name patients."""
+    return {
+        field.name: pseudonyms.of(
+            "option", field.name, repr(getattr(options, field.name))
+        )[:_DIGITS]
+        for field in sorted(dataclasses.fields(options), key=lambda one: one.name)
+        if field.name not in WITHOUT_EFFECT
+    }
+
+
+def input_digest(pseudonyms: Pseudonyms, path: str) -> str:
+    """How ``inputs`` names a file."""
+    return pseudonyms.of("candidate", path)[:_DIGITS]
+
+
+def read_state(folder: pathlib.Path) -> ConversionState | None:
+    """The state of a data set or of an unfinished conversion; None if there is none.
+
+    Raises:
+      ValueError: It cannot be read; names the file.
+    """
+    path = folder / CONVERSION / STATE
+    if not path.exists():
+        return None
+    try:
+        fields = json.loads(path.read_bytes())
+        fields["contour_shift"] = tuple(fields["contour_shift"])
+        fields["inputs"] = tuple(fields["inputs"])
+        return ConversionState(**fields)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error!r}): convert anew with --overwrite"
+        ) from error
+
+
+def write_state(folder: pathlib.Path, state: ConversionState) -> None:
+    """Writes the state, whole or not at all; equal states give equal bytes."""
+    fields: dict[str, Any] = dataclasses.asdict(state)
+    files.make_folder(folder / CONVERSION)
+    text = json.dumps(fields, indent=1, sort_keys=True)
+    files.write_text(folder / CONVERSION / STATE, text + "\n")
+
+
+class InputsChanged(ValueError):
+    """Options or inputs are not those that a conversion was begun with."""
+
+
+def refuse_changes(
+    before: ConversionState, options: ConvertOptions, pseudonyms: Pseudonyms
+) -> None:
+    """Refuses to go on with what was begun under other conditions.
+
+    Raises:
+      InputsChanged: Options, key or version differ; names what does.
+    """
+    fingerprint, advice = pseudonyms.fingerprint, "or convert anew with --overwrite"
+    if before.identity_key != fingerprint:
+        raise InputsChanged(
+            f"{options.output_dir} was made with another key of the pseudonyms "
+            f"(fingerprint {before.identity_key}, not {fingerprint}); name that key "
+            f"with --id_key_file, {advice}"
+        )
+    if (before.schema_version, before.version) != (SCHEMA_VERSION, VERSION):
+        raise InputsChanged(
+            f"{options.output_dir} was made by tfdicom {before.version}; this is "
+            f"{VERSION}, whose records may differ. Use that version, {advice}"
+        )
+    now = option_digests(options, pseudonyms)
+    names = sorted({*before.options, *now})
+    changed = [name for name in names if before.options.get(name) != now.get(name)]
+    if changed:
+        flags = ", ".join(f"--{name}" for name in changed)
+        raise InputsChanged(
+            f"{options.output_dir} was begun with other values of {flags}; give the "
+            f"same as then (see {CONVERSION} and dataset.json there), {advice}"
+        )
+
+
+def refuse_vanished(
+    before: ConversionState,
+    inputs: Iterable[str],
+    options: ConvertOptions,
+    names: Mapping[str, str],
+) -> None:
+    """Refuses to go on when input files are gone that were there before.
+
+    Args:
+      before: The state until now.
+      inputs: As in ``ConversionState``, now.
+      options: Of this conversion.
+      names: Paths of files that are known from before, by the same digits.
+
+    Raises:
+      InputsChanged: Some are gone; names the first few where they are known.
+    """
+    gone = sorted(set(before.inputs).difference(inputs))
+    if not gone:
+        return
+    shown = ", ".join(names.get(one, f"candidate {one}...") for one in gone[:5])
+    more = ", ..." if len(gone) > 5 else ""
+    raise InputsChanged(
+        f"{len(gone)} files that {options.output_dir} is made of are no longer in "
+        f"{options.input_dir}: {shown}{more}. Put them back; or take a patient out "
+        "with --withdraw=PATIENT; or convert anew with --overwrite"
+    )

@@ -1,0 +1,120 @@
+"""What of an earlier or unfinished conversion need not be made again."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from tfdicom import shard_results
+from tfdicom.conversion_state import InputsChanged
+from tfdicom.plan import Plan, ShardPlan
+from tfdicom.shard_results import PatientResult, ShardResult
+from tfdicom.shards import ShardJob, ShardTask
+from tfdicom.source_contents import SourceContents
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What there is to do.
+
+    Attributes:
+      tasks: Shards to write.
+      whole: Folder that holds each shard that stays as it is, by file name.
+      kept_patients: Patients whose records are copied or stay.
+    """
+
+    tasks: tuple[ShardTask, ...]
+    whole: Mapping[str, pathlib.Path]
+    kept_patients: int
+
+
+def find_work(
+    plan: Plan,
+    job: ShardJob,
+    folders: Sequence[pathlib.Path],
+    contents: SourceContents,
+    paths: Mapping[str, str],
+) -> Work:
+    """Compares the plan with what is there.
+
+    Args:
+      plan: What the data set will be.
+      job: How its shards are written.
+      folders: Where shards may lie already, the newest first.
+      contents: What the source files hold.
+      paths: Source files by candidate.
+
+    Raises:
+      InputsChanged: A source file has changed since its records were made.
+    """
+    changed: dict[str, None] = {}
+    tasks: list[ShardTask] = []
+    whole: dict[str, pathlib.Path] = {}
+    kept_patients = 0
+    for shard in plan.shards:
+        found = _newest(folders, shard)
+        if found is None:
+            tasks.append(ShardTask(shard))
+            continue
+        folder, result = found
+        for one in result.patients:
+            changed |= dict.fromkeys(_changed(one, contents, paths))
+        kept = _kept(job, shard, result)
+        kept_patients += len(kept)
+        before = [one.patient for one in result.patients]
+        if before == [one.patient for one in shard.patients] and len(kept) == len(
+            before
+        ):
+            whole[shard.file] = folder
+        else:
+            tasks.append(ShardTask(shard, folder, kept))
+    if changed:
+        shown = ", ".join(list(changed)[:5]) + (", ..." if len(changed) > 5 else "")
+        raise InputsChanged(
+            f"{len(changed)} source files have changed since their records were made: "
+            f"{shown}. Restore them, or convert anew with --overwrite"
+        )
+    return Work(tuple(tasks), whole, kept_patients)
+
+
+def _newest(
+    folders: Sequence[pathlib.Path], shard: ShardPlan
+) -> tuple[pathlib.Path, ShardResult] | None:
+    """The first folder with both the shard, of its proper size, and its result."""
+    for folder in folders:
+        try:
+            result = shard_results.read(folder, shard.file)
+            size = (folder / shard.file).stat().st_size
+        except FileNotFoundError:
+            continue
+        if size == result.info.size and result.split == shard.split:
+            return folder, result
+    return None
+
+
+def _changed(
+    one: PatientResult, contents: SourceContents, paths: Mapping[str, str]
+) -> list[str]:
+    changed = []
+    for candidate, (size, checksum) in one.sources.items():
+        path = paths.get(candidate)
+        if path is None:
+            continue  # gone: that is refused elsewhere
+        try:
+            now = contents.content(path)
+        except OSError as error:
+            changed.append(f"{path} ({error.strerror or error})")
+            continue
+        if (now.size, now.checksum) != (size, checksum):
+            changed.append(path)
+    return changed
+
+
+def _kept(job: ShardJob, shard: ShardPlan, result: ShardResult) -> frozenset[str]:
+    before = {one.patient: one.plan for one in result.patients}
+    return frozenset(
+        one.patient
+        for one in shard.patients
+        if one.patient in before and before[one.patient] == job.digest(one)
+    )

@@ -1,0 +1,156 @@
+"""What came of a shard: a file beside the data set's own, one for each shard.
+
+It holds, patient by patient, all that a later conversion needs to keep the records
+without reading their sources again: which files they are made of and what those held,
+where the records lie, what they add up to, and what became of each candidate. Files
+are named by pseudonym, as everywhere in a data set.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfdicom import files, shard_content
+from tfdicom.dataset_index import IndexEntry
+from tfdicom.manifest import LedgerEntry, ShardInfo
+from tfdicom.shard_content import ShardContent
+
+#: Folder of a data set that holds what only later conversions need.
+CONVERSION = ".conversion"
+
+
+@dataclasses.dataclass(frozen=True)
+class ExampleTrace:
+    """What of an example must not be in two splits.
+
+    Attributes:
+      candidate: Pseudonym of the frame.
+      study: Pseudonym of the study.
+      series: Pseudonym of the series.
+      instance: Pseudonym of the SOP Instance.
+      pixel_hash: SHA-256 of the pixels; None where all are equal.
+    """
+
+    candidate: str
+    study: str
+    series: str
+    instance: str
+    pixel_hash: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class PatientResult:
+    """What came of a patient.
+
+    Attributes:
+      patient: Pseudonym.
+      plan: Keyed digest of all that was planned and of the rules.
+      sources: Size and CRC-32C of each file that was read, by candidate.
+      entries: Where the records lie; one after the other.
+      traces: One for each entry.
+      content: What the examples add up to.
+      ledger: What became of the candidates.
+    """
+
+    patient: str
+    plan: str
+    sources: Mapping[str, tuple[int, int]]
+    entries: tuple[IndexEntry, ...]
+    traces: tuple[ExampleTrace, ...]
+    content: ShardContent
+    ledger: tuple[LedgerEntry, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardResult:
+    """What came of a shard: its file, and its patients in the records' order."""
+
+    split: str
+    info: ShardInfo
+    patients: tuple[PatientResult, ...]
+
+
+def path_of(folder: pathlib.Path, shard_file: str) -> pathlib.Path:
+    """Where the result of a shard lies below a data set's folder."""
+    return folder / CONVERSION / f"{shard_file}.json"
+
+
+def write(folder: pathlib.Path, result: ShardResult) -> None:
+    """Writes a result, whole or not at all; equal results give equal bytes."""
+    fields = {
+        "split": result.split,
+        "info": dataclasses.asdict(result.info),
+        "patients": [_patient_to_json(one) for one in result.patients],
+    }
+    text = json.dumps(fields, separators=(",", ":"), sort_keys=True)
+    files.write_text(path_of(folder, result.info.file), text + "\n")
+
+
+def read(folder: pathlib.Path, shard_file: str) -> ShardResult:
+    """Reads a result.
+
+    Raises:
+      FileNotFoundError: There is none.
+      ValueError: It cannot be read; names the file.
+    """
+    path = path_of(folder, shard_file)
+    try:
+        fields = json.loads(path.read_bytes())
+        info = ShardInfo(**fields["info"])
+        patients = (_patient_from_json(one, info.file) for one in fields["patients"])
+        return ShardResult(fields["split"], info, tuple(patients))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error!r}): convert anew with --overwrite"
+        ) from error
+
+
+_ENTRY = ("key", "offset", "length", "annotated", "present")
+_TRACE = tuple(field.name for field in dataclasses.fields(ExampleTrace))
+
+
+def _patient_to_json(one: PatientResult) -> dict[str, Any]:
+    return {
+        "patient": one.patient,
+        "plan": one.plan,
+        "sources": {name: list(figures) for name, figures in one.sources.items()},
+        "entries": _rows(one.entries, _ENTRY),
+        "traces": _rows(one.traces, _TRACE),
+        "content": one.content.to_json(),
+        "ledger": [_without_defaults(entry) for entry in one.ledger],
+    }
+
+
+def _rows(values: Sequence[Any], names: Sequence[str]) -> list[list[Any]]:
+    return [[getattr(one, name) for name in names] for one in values]
+
+
+def _without_defaults(entry: LedgerEntry) -> dict[str, Any]:
+    return {
+        name: value for name, value in vars(entry).items() if value not in (None, ())
+    }
+
+
+def _patient_from_json(fields: Mapping[str, Any], shard: str) -> PatientResult:
+    return PatientResult(
+        patient=fields["patient"],
+        plan=fields["plan"],
+        sources={
+            name: (size, checksum)
+            for name, (size, checksum) in fields["sources"].items()
+        },
+        entries=tuple(
+            IndexEntry(shard=shard, **dict(zip(_ENTRY, row, strict=True)))
+            for row in fields["entries"]
+        ),
+        traces=tuple(ExampleTrace(*row) for row in fields["traces"]),
+        content=shard_content.content_from_json(fields["content"]),
+        ledger=tuple(
+            LedgerEntry(**{**entry, "findings": tuple(entry.get("findings", ()))})
+            for entry in fields["ledger"]
+        ),
+    )

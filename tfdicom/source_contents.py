@@ -1,0 +1,118 @@
+"""What source files hold, as size and checksum, so that a change is noticed.
+
+A checksum that was taken before is taken again only where size or time of the file have
+changed. What is known is kept in the user's cache folder, beside the headers, because
+it names files; without it every file is read once more, nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import IO
+
+import google_crc32c
+
+_CHUNK = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class FileContent:
+    """What a file held: bytes, CRC-32C, and time of its last change (0: unknown)."""
+
+    size: int
+    checksum: int
+    changed: int = 0
+
+
+def content_of(path: pathlib.Path) -> FileContent:
+    """Reads a whole file.
+
+    Raises:
+      OSError: It cannot be read.
+    """
+    size = checksum = 0
+    with path.open("rb") as file:
+        changed = _changed(file, path)
+        while chunk := file.read(_CHUNK):
+            size += len(chunk)
+            checksum = google_crc32c.extend(checksum, chunk)
+    return FileContent(size, checksum, changed)
+
+
+def _changed(file: IO[bytes], path: pathlib.Path) -> int:
+    if not isinstance(path, pathlib.Path):
+        return 0  # remote stores tell the time of a copy to the second, or not at all
+    return os.fstat(file.fileno()).st_mtime_ns
+
+
+class SourceContents:
+    """Contents of source files that were read before, by relative path."""
+
+    def __init__(self, folder: pathlib.Path, journal: pathlib.Path | None) -> None:
+        """Reads the journal.
+
+        Args:
+          folder: The input folder.
+          journal: File that keeps what is known; None for none.
+        """
+        self._folder, self._journal = folder, journal
+        self._known = _read_journal(journal)
+
+    def content(self, path: str) -> FileContent:
+        """The content of a file, read only where it has changed since.
+
+        Raises:
+          OSError: It cannot be read.
+        """
+        known = self._known.get(path)
+        full = self._folder / path
+        if known and known.changed and isinstance(full, pathlib.Path):
+            status = full.stat()
+            if (status.st_size, status.st_mtime_ns) == (known.size, known.changed):
+                return known
+        found = content_of(full)
+        self.add({path: found})
+        return found
+
+    def add(self, contents: Mapping[str, FileContent]) -> None:
+        """Keeps contents; a disk that is full is no failure."""
+        new = {
+            path: one
+            for path, one in contents.items()
+            if one.changed and self._known.get(path) != one
+        }
+        self._known.update(new)
+        if self._journal is None or not new:
+            return
+        with contextlib.suppress(OSError):
+            self._journal.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            with os.fdopen(os.open(self._journal, flags, 0o600), "w") as file:
+                for path, one in new.items():
+                    row = [path, one.size, one.checksum, one.changed]
+                    file.write(json.dumps(row) + "\n")
+
+
+def _read_journal(journal: pathlib.Path | None) -> dict[str, FileContent]:
+    """What was written; the last line of a path counts, and one cut off is nothing."""
+    known: dict[str, FileContent] = {}
+    if journal is None:
+        return known
+    with contextlib.suppress(OSError), journal.open(encoding="utf-8") as file:
+        for line in file:
+            with contextlib.suppress(ValueError, TypeError):
+                path, *figures = json.loads(line)
+                known[path] = FileContent(*map(int, figures))
+    return known
+
+
+def journal_path(header_cache: pathlib.Path | None) -> pathlib.Path | None:
+    """Where the contents are kept: beside the file with the headers."""
+    if header_cache is None:
+        return None
+    return header_cache.with_name(header_cache.name.replace("headers", "contents", 1))
