@@ -108,6 +108,7 @@ def test_paths_become_absolute(monkeypatch, tmp_path):
 def test_reads_keys_made_elsewhere(tmp_path, text):
     path = tmp_path / "a.key"
     path.write_text(text)
+    path.chmod(0o600)
     assert deidentify.load_pseudonyms(str(path))[0].key == bytes.fromhex(text)
 
 
@@ -117,9 +118,20 @@ def test_reads_keys_made_elsewhere(tmp_path, text):
 def test_refuses_a_file_without_a_key(tmp_path, content):
     path = tmp_path / "a.key"
     path.write_bytes(content)
+    path.chmod(0o600)
     with pytest.raises(ValueError, match=r"a\.key: 32 or more hex.*--id_key_file"):
         deidentify.load_pseudonyms(str(path))
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
+def test_refuses_a_key_that_others_may_read(tmp_path, mode):
+    path = tmp_path / "a.key"
+    path.write_text("00ff" * 8)
+    path.chmod(mode)
+    words = rf"a\.key: others may read .*mode {mode:04o}.*chmod 600"
+    with pytest.raises(ValueError, match=words):
+        deidentify.load_pseudonyms(str(path))
 
 
 def test_key_is_not_shown():

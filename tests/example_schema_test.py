@@ -43,6 +43,15 @@ def _full_example() -> FrameExample:
     """An example with every feature."""
     statistics = tuple(float(n) for n in range(len(intensity_statistics.FIGURES)))
     return _example(
+        source_patient="P-1",
+        source_study="1.2.3",
+        source_series="1.2.3.4",
+        source_instance="1.2.3.4.5",
+        age_band="60-64",
+        sex="F",
+        weight=71,
+        study_date="20040119",
+        acquisition_date="20040120",
         units="HU",
         padding=(-2000.0, -1999.0),
         manufacturer="Müller & Söhne 日本",

@@ -10,6 +10,8 @@ from tfdicom import options
 from tfdicom.classes import parse_classes
 from tfdicom.contour_masks import HOLE_RULES
 from tfdicom.contour_origin import parse_origin
+from tfdicom.deidentify import PUBLIC
+from tfdicom.privacy_options import DROP, SHIFT, FactRules, parse_keep
 from tfdicom.rasterize import EDGE_RULES
 from tfdicom.reasons import FINDINGS, REASONS
 from tfdicom.sources import contours
@@ -243,6 +245,36 @@ class ConvertOptions:
         "in the user's configuration folder. 'public': a published key, for public "
         "data only.",
     )
+    keep_identifiers: bool = options.option(
+        False,
+        "Store the patient's, study's, series' and instance's own identifiers in each "
+        "record, beside the pseudonyms. The data set then names patients.",
+        kind=bool,
+    )
+    keep: str = options.option(
+        "",
+        "Patient characteristics to store, joined by commas: age_band (five years; 90 "
+        "and older are one band), sex, weight (whole kg).",
+    )
+    dates: str = options.option(
+        DROP,
+        "Dates of study and acquisition: drop them, or shift them into the past by a "
+        "number of days that is each patient's own, so that the time between studies "
+        "stays.",
+        choices=(DROP, SHIFT),
+    )
+    allow_pixel_text_risk: bool = options.option(
+        False,
+        "Also convert images of kinds that often have text in their pixels: secondary "
+        "captures, ultrasound, photographs. Look at them first: nothing is removed "
+        "from pixels.",
+        kind=bool,
+    )
+    redact_logs: bool = options.option(
+        False,
+        "Name files and patients by pseudonym in everything that is printed.",
+        kind=bool,
+    )
     overwrite: bool = options.option(
         False, "Replace a data set that --output_dir already holds.", kind=bool
     )
@@ -266,6 +298,8 @@ class ConvertOptions:
         _check_patient_from(self.patient_from)
         if not self.split.endswith(".csv"):
             parse_split(self.split)
+        parse_keep(self.keep)
+        _check_dates(self)
         if self.folds and self.split != DEFAULT_SPLIT:
             raise ValueError("give either split or folds, not both")
         if self.folds == 1:
@@ -299,6 +333,11 @@ class ConvertOptions:
         return tuple(sorted(parse_values(self.mask_values).items()))
 
     @property
+    def fact_rules(self) -> FactRules:
+        """What of a patient goes into records."""
+        return FactRules(self.dates, parse_keep(self.keep), self.keep_identifiers)
+
+    @property
     def without_masks(self) -> bool:
         """Whether there are to be no classes."""
         return self.annotations == "none"
@@ -313,6 +352,14 @@ class ConvertOptions:
             layout
             for layout in contours.LAYOUTS
             if self.layout == "auto" or layout.name == self.layout
+        )
+
+
+def _check_dates(given: ConvertOptions) -> None:
+    if given.dates == SHIFT and given.id_key_file == PUBLIC:
+        raise ValueError(
+            "dates=shift with id_key_file=public hides nothing: the shift comes from "
+            "the key, and that one is published. Use a key of your own, or dates=drop"
         )
 
 

@@ -14,6 +14,7 @@ import hmac
 import os
 import pathlib
 import secrets
+import stat
 from collections.abc import Iterable
 
 PUBLIC = "public"
@@ -58,7 +59,7 @@ def load_pseudonyms(id_key_file: str | None) -> tuple[Pseudonyms, bool]:
       The pseudonyms, and whether the key was made just now.
 
     Raises:
-      ValueError: The file holds no key.
+      ValueError: The file holds no key, or others than its owner may read it.
     """
     path = key_path(id_key_file)
     if path is None:
@@ -66,6 +67,7 @@ def load_pseudonyms(id_key_file: str | None) -> tuple[Pseudonyms, bool]:
     made = not path.exists()
     if made:
         _make_key(path)
+    _refuse_shared(path)
     try:
         key = bytes.fromhex(path.read_text().strip())
     except ValueError:
@@ -77,6 +79,16 @@ def load_pseudonyms(id_key_file: str | None) -> tuple[Pseudonyms, bool]:
             "to have it made"
         )
     return Pseudonyms(key, path), made
+
+
+def _refuse_shared(path: pathlib.Path) -> None:
+    """Refuses a key that others may read: with it, they can find patients again."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if os.name == "posix" and mode & 0o077:
+        raise ValueError(
+            f"{path}: others may read the identity key (mode {mode:04o}), and who has "
+            f"it can find patients again; run: chmod 600 '{path}'"
+        )
 
 
 def _default_path() -> pathlib.Path:

@@ -105,6 +105,62 @@ class FrameExample:
     study: str = _feature("study/id", TEXT, "Pseudonym of the study.")
     series: str = _feature("series/id", TEXT, "Pseudonym of the series.")
     instance: str = _feature("instance/id", TEXT, "Pseudonym of the SOP Instance.")
+    source_patient: str | None = _feature(
+        "patient/source",
+        TEXT,
+        "The patient's own identifier; only with `--keep_identifiers`.",
+        optional=True,
+    )
+    source_study: str | None = _feature(
+        "study/source",
+        TEXT,
+        "Study Instance UID (0020,000D); only with `--keep_identifiers`.",
+        optional=True,
+    )
+    source_series: str | None = _feature(
+        "series/source",
+        TEXT,
+        "Series Instance UID (0020,000E); only with `--keep_identifiers`.",
+        optional=True,
+    )
+    source_instance: str | None = _feature(
+        "instance/source",
+        TEXT,
+        "SOP Instance UID (0008,0018); only with `--keep_identifiers`.",
+        optional=True,
+    )
+    age_band: str | None = _feature(
+        "patient/age_band",
+        TEXT,
+        "Age in years, from Patient's Age (0010,1010) or from the dates of birth and "
+        "study: `0-4`, `5-9`, ..., `85-89`, `90+`; only with `--keep=age_band`.",
+        optional=True,
+    )
+    sex: str | None = _feature(
+        "patient/sex",
+        TEXT,
+        "Patient's Sex (0010,0040): `M`, `F` or `O`; only with `--keep=sex`.",
+        optional=True,
+    )
+    weight: int | None = _feature(
+        "patient/weight",
+        INT64,
+        "Patient's Weight (0010,1030), whole kilograms; only with `--keep=weight`.",
+        optional=True,
+    )
+    study_date: str | None = _feature(
+        "study/date",
+        TEXT,
+        "Study Date (0008,0020), YYYYMMDD, moved by a number of days that is the "
+        "patient's own; only with `--dates=shift`.",
+        optional=True,
+    )
+    acquisition_date: str | None = _feature(
+        "image/acquisition_date",
+        TEXT,
+        "Acquisition Date (0008,0022), moved as `study/date` is.",
+        optional=True,
+    )
     frame_number: int = _feature(
         "instance/frame_number", INT64, "Number of the frame in its instance, from 1."
     )
@@ -131,7 +187,8 @@ class FrameExample:
     units: str | None = _feature(
         "image/units",
         TEXT,
-        "Rescale Type (0028,1054) or Units (0054,1001), as `HU` or `BQML`.",
+        "Rescale Type (0028,1054) or Units (0054,1001), as `HU` or `BQML`; absent where "
+        "they are no term that is known.",
         optional=True,
     )
     photometric_interpretation: str = _feature(
@@ -146,12 +203,18 @@ class FrameExample:
         shape=(2,),
         optional=True,
     )
-    modality: str = _feature("image/modality", TEXT, "Modality (0008,0060).")
+    modality: str = _feature("image/modality", TEXT, "Modality (0008,0060); empty if unknown.")
     manufacturer: str | None = _feature(
-        "image/manufacturer", TEXT, "Manufacturer (0008,0070).", optional=True
+        "image/manufacturer",
+        TEXT,
+        "Manufacturer (0008,0070); absent where it is not made of words that are known.",
+        optional=True,
     )
     model: str | None = _feature(
-        "image/model", TEXT, "Manufacturer's Model Name (0008,1090).", optional=True
+        "image/model",
+        TEXT,
+        "Manufacturer's Model Name (0008,1090); absent as `image/manufacturer` is.",
+        optional=True,
     )
     field_strength: float | None = _feature(
         "image/field_strength",

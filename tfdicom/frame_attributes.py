@@ -6,7 +6,7 @@ from typing import Any
 
 import pydicom
 
-from tfdicom import pet
+from tfdicom import known_terms, pet
 from tfdicom.dicom_elements import is_absent, item, items, number, numbers, text
 from tfdicom.frame_groups import FrameGroups, pixel_spacing
 
@@ -19,13 +19,13 @@ _PADDING = (
 
 def shared_attributes(dataset: pydicom.Dataset) -> dict[str, Any]:
     """The fields that all frames of an object have alike."""
-    modality = text(dataset, "Modality")
+    modality = known_terms.known_modality(text(dataset, "Modality"))
     return {
         "photometric_interpretation": _photometric_interpretation(dataset),
         "padding": _padding(dataset),
         "modality": modality,
-        "manufacturer": text(dataset, "Manufacturer") or None,
-        "model": text(dataset, "ManufacturerModelName") or None,
+        "manufacturer": _device(dataset, "Manufacturer"),
+        "model": _device(dataset, "ManufacturerModelName"),
         "field_strength": number(dataset, "MagneticFieldStrength"),
         "suv_factor": pet.suv_factor(dataset) if modality == "PT" else None,
     }
@@ -46,7 +46,25 @@ def own_attributes(frame: FrameGroups) -> dict[str, Any]:
 
 def findings(dataset: pydicom.Dataset) -> tuple[str, ...]:
     """Codes of what is odd about an object's values."""
-    return ("modality_lut",) if items(dataset, "ModalityLUTSequence") else ()
+    odd = ("modality_lut",) if items(dataset, "ModalityLUTSequence") else ()
+    return (*odd, "text_left_out") if _has_unknown_text(dataset) else odd
+
+
+def _device(dataset: pydicom.Dataset, keyword: str) -> str | None:
+    return known_terms.known_device(text(dataset, keyword)) or None
+
+
+def _has_unknown_text(dataset: pydicom.Dataset) -> bool:
+    """Whether a text that records hold was left out, as it might name somebody."""
+    checked = {
+        "Modality": known_terms.known_modality,
+        "Manufacturer": known_terms.known_device,
+        "ManufacturerModelName": known_terms.known_device,
+        "RescaleType": known_terms.known_units,
+        "Units": known_terms.known_units,
+    }
+    found = ((text(dataset, keyword), known) for keyword, known in checked.items())
+    return any(value and not known(value) for value, known in found)
 
 
 def trigger_time(frame: FrameGroups) -> float | None:
@@ -74,7 +92,7 @@ def _modality_values(frame: FrameGroups) -> tuple[float, float, str | None]:
     return (
         1.0 if slope is None else slope,
         0.0 if intercept is None else intercept,
-        units,
+        known_terms.known_units(units or "") or None,
     )
 
 
@@ -91,14 +109,14 @@ def _real_world_mapping(frame: FrameGroups) -> tuple[float, float, str | None] |
         return None
     code = item(mappings[0], "MeasurementUnitsCodeSequence")
     units = text(code, "CodeValue") if code is not None else ""
-    return slope, intercept, units or None
+    return slope, intercept, known_terms.known_units(units) or None
 
 
 def _photometric_interpretation(dataset: pydicom.Dataset) -> str:
     stored = text(dataset, "PhotometricInterpretation")
     # Decoding turns these into RGB.
     is_rgb = stored.startswith("YBR_") or stored == "PALETTE COLOR"
-    return "RGB" if is_rgb else stored
+    return "RGB" if is_rgb else known_terms.known_photometric(stored)
 
 
 def _padding(dataset: pydicom.Dataset) -> tuple[float, float] | None:

@@ -9,10 +9,19 @@ from typing import Any
 import pydicom
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
-from tfdicom import dicom_elements, frame_attributes, frame_groups, native_pixels
+from tfdicom import (
+    dicom_elements,
+    frame_attributes,
+    frame_groups,
+    native_pixels,
+    patient_facts,
+    pixel_text,
+)
 from tfdicom.dicom_elements import is_absent, number, quiet, text
 from tfdicom.frame_groups import FrameGroups
+from tfdicom.interning import interned
 from tfdicom.native_pixels import NativePixels, PixelFormat
+from tfdicom.patient_facts import PatientFacts
 from tfdicom.reasons import InputSkipped
 from tfdicom.spatial import ImagePlane
 
@@ -24,7 +33,7 @@ _LEAST_FRAGMENT = 10
 _PALETTE = "PALETTE COLOR"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class FrameHeader:
     """What a plan needs to know of a frame, without its pixels.
 
@@ -39,6 +48,9 @@ class FrameHeader:
       transfer_syntax: Transfer Syntax UID of the file.
       has_pixels: False where an element with pixels was looked for in vain.
       native: Where the pixels lie; None where it takes a decoder.
+      text_risk: Whether images of this kind often have text in their pixels.
+      facts: What the header says of the patient and the day; None where that is of no
+        use any more.
     """
 
     patient_id: str
@@ -61,6 +73,8 @@ class FrameHeader:
     transfer_syntax: str = ""
     has_pixels: bool = True
     native: NativePixels | None = None
+    text_risk: bool = False
+    facts: PatientFacts | None = None
 
 
 def frame_headers(dataset: pydicom.Dataset) -> tuple[FrameHeader, ...]:
@@ -102,8 +116,8 @@ def _header(
         findings=odd + findings,
         frame_number=frame.index + 1,
         frame_count=frame.count,
-        attributes={**attributes, **frame_attributes.own_attributes(frame)},
-        native=native,
+        attributes=interned({**attributes, **frame_attributes.own_attributes(frame)}),
+        native=interned(native),
     )
 
 
@@ -112,18 +126,20 @@ def _shared_fields(dataset: pydicom.Dataset, pixels: PixelFormat) -> dict[str, A
         raise InputSkipped("no_instance")
     samples = 3 if pixels.color == _PALETTE else pixels.samples
     return {
-        "patient_id": text(dataset, "PatientID"),
-        "study": text(dataset, "StudyInstanceUID"),
-        "series": text(dataset, "SeriesInstanceUID"),
+        "patient_id": interned(text(dataset, "PatientID")),
+        "study": interned(text(dataset, "StudyInstanceUID")),
+        "series": interned(text(dataset, "SeriesInstanceUID")),
         "instance": text(dataset, "SOPInstanceUID"),
-        "modality": text(dataset, "Modality"),
+        "modality": interned(text(dataset, "Modality")),
         "rows": pixels.rows,
         "columns": pixels.columns,
         "bytes_per_pixel": (samples * pixels.allocated + 7) // 8,
         "burned_in": text(dataset, "BurnedInAnnotation").upper() == "YES",
+        "text_risk": pixel_text.has_text_risk(dataset),
+        "facts": patient_facts.read_facts(dataset),
         "samples": samples,
-        "frame_of_reference": text(dataset, "FrameOfReferenceUID"),
-        "transfer_syntax": getattr(dataset, "transfer_syntax", ""),
+        "frame_of_reference": interned(text(dataset, "FrameOfReferenceUID")),
+        "transfer_syntax": interned(getattr(dataset, "transfer_syntax", "")),
         "has_pixels": getattr(dataset, "has_pixels", True),
     }
 

@@ -23,6 +23,7 @@ import pydicom
 from tfdicom import files
 from tfdicom.frame_headers import FrameHeader
 from tfdicom.native_pixels import NativePixels
+from tfdicom.patient_facts import PatientFacts
 from tfdicom.sources.annotation_objects import (
     AnnotatedItem,
     AnnotationObject,
@@ -42,6 +43,7 @@ _VALUES = (
     LeftFile,
     LeftItem,
     NativePixels,
+    PatientFacts,
 )
 _KNOWN = {(one.__module__, one.__qualname__): one for one in _VALUES}
 

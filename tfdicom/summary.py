@@ -13,6 +13,7 @@ from tfdicom.manifest import (
     Manifest,
     SplitInfo,
 )
+from tfdicom.privacy_options import KEPT
 from tfdicom.reasons import FINDINGS, REASONS
 
 
@@ -43,6 +44,8 @@ def _split_rows(manifest: Manifest) -> Iterable[Sequence[str]]:
 
 
 def _facts(manifest: Manifest) -> Iterable[tuple[str, str]]:
+    if manifest.options.get("identifiers") == KEPT:
+        yield "IDENTIFIERS", "KEPT: the records name patients"
     if not manifest.classes:
         yield from _labels(manifest)
         yield from _kinds(manifest)
