@@ -30,7 +30,6 @@ from tfdicom.plan import Plan
 from tfdicom.shard_content import ShardContent
 from tfdicom.shard_results import ShardResult
 from tfdicom.sources.candidates import TEXT
-from tfdicom.splits import parse_split
 from tfdicom.survey import Survey
 from tfdicom.version import VERSION
 
@@ -59,10 +58,13 @@ def write_dataset_files(
         classes=tuple(ClassInfo(one.name, one.expression) for one in rules.classes),
         splits=_splits(results, plan, rules, labels),
         split_table=plan.split_table,
-        salt=options.split_salt,
+        salt=plan.salt,
         buckets=plan.buckets,
         ledger=ledger.counts(),
-        options=_record_options(options, rules, survey, ledger),
+        options={
+            **_record_options(options, rules, survey, ledger),
+            **plan.split_options,
+        },
         compression=options.compression,
         versions=_versions(options.compression),
         labels=tuple(labels),
@@ -101,20 +103,12 @@ def _record_options(
         "layout": survey.listing.layout,
         "patient_from": options.patient_from.partition(":")[0],
         "several_annotations": options.several_annotations,
-        "split": _split_as_asked(options),
     }
 
 
 def _edge_rule(options: ConvertOptions, rules: AnnotationRules, survey: Survey) -> str:
     """The rule; ``auto`` where it depends on the ROI."""
     return rules.text.edge_rule if survey.kinds == (TEXT,) else options.edge_rule
-
-
-def _split_as_asked(options: ConvertOptions) -> str:
-    if options.folds:
-        return f"{options.folds} folds"
-    by_name = options.split.endswith(".csv") or parse_split(options.split).patients
-    return "by name" if by_name else options.split
 
 
 def _splits(

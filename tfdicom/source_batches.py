@@ -165,7 +165,7 @@ def _as_manifest(prepared: Preparation) -> Manifest:
         classes=classes,
         splits={name: _as_split(shards, prepared) for name, shards in by_split.items()},
         split_table=prepared.plan.split_table,
-        salt=prepared.options.split_salt,
+        salt=prepared.plan.salt,
         buckets=prepared.plan.buckets,
         ledger={},
         options={"covered_fraction": prepared.rules.objects.covered_fraction},
