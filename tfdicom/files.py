@@ -16,6 +16,9 @@ from typing import IO, Any, BinaryIO, cast
 from tfdicom import remote_files, stores
 from tfdicom.folder_lock import lock as lock
 
+#: Size of a file, and what is another after a change.
+Stamp = tuple[int, int | str]
+
 PARTIAL = ".partial"  # ending of a file that is being written
 
 
@@ -41,11 +44,27 @@ def make_folder(folder: pathlib.Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)  # would make a bucket elsewhere
 
 
-def opened(path: pathlib.Path) -> BinaryIO:
+def opened(path: pathlib.Path, *, buffering: int = -1) -> BinaryIO:
     """Opens a file for reading; of a remote one only what is read is fetched."""
     if isinstance(path, pathlib.Path):
-        return path.open("rb")
+        return cast(BinaryIO, path.open("rb", buffering))
     return cast(BinaryIO, remote_files.opened(path))
+
+
+def stamp(path: pathlib.Path) -> Stamp:
+    """What tells whether a file has changed.
+
+    Raises:
+      OSError: It cannot be looked at.
+    """
+    near = path if isinstance(path, pathlib.Path) else remote_files.copy_of(path)
+    if near is not None:
+        status = near.stat()
+        return status.st_size, status.st_mtime_ns
+    remote: Any = path
+    with stores.told(path):
+        fact = stores.fact_of(remote.fs.info(remote.path))
+    return fact.size, fact.version
 
 
 @contextlib.contextmanager
@@ -142,6 +161,7 @@ def walk(folder: pathlib.Path) -> list[str]:
       OSError: A folder cannot be listed.
     """
     if not isinstance(folder, pathlib.Path):
+        stores.facts.cache_clear()
         return sorted(stores.facts(folder))
     found: list[str] = []
     seen: set[tuple[int, int]] = set()

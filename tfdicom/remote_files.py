@@ -109,23 +109,41 @@ class RemoteFile(io.RawIOBase):
             kept, begin = self._data[self._at - self._start :], end
         else:
             kept, begin, self._block = b"", self._at, FIRST_BLOCK
-        want = max(size - len(kept), self._block)
-        stop = min(begin + want, self.size)
-        more = b""
-        if begin < stop:
-            with stores.told(self._path):
-                more = self._fs.cat_file(self._path.path, start=begin, end=stop)
+        more = self._range(begin, begin + max(size - len(kept), self._block))
         self._block = min(2 * self._block, _LARGEST_BLOCK)
         self._start, self._data = self._at, kept + more
+
+    def _range(self, begin: int, end: int) -> bytes:
+        """These bytes, as far as the file has them."""
+        if self._known_size is not None:
+            end = min(end, self._known_size)
+        if begin >= end:
+            return b""
+        try:
+            with stores.told(self._path):
+                data = self._fs.cat_file(self._path.path, start=begin, end=end)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            if self._known_size is None and begin >= self.size:
+                return b""  # stores refuse a range that begins beyond the end
+            raise
+        if len(data) < end - begin:
+            self._known_size = begin + len(data)
+        return data
+
+
+def copy_of(path: Any) -> pathlib.Path | None:
+    """The copy of a remote file that is at hand within ``with_copies``."""
+    return _copies.get().get(str(path))
 
 
 def opened(path: Any) -> io.RawIOBase | io.BufferedReader:
     """Opens a remote file for reading; the copy, where one is at hand."""
-    name = str(path)
-    copy = _copies.get().get(name)
+    copy = copy_of(path)
     if copy is not None:
         return copy.open("rb")
-    return RemoteFile(path, *_heads.get().get(name, ()))
+    return RemoteFile(path, *_heads.get().get(str(path), ()))
 
 
 @contextlib.contextmanager
@@ -136,6 +154,9 @@ def with_heads(folder: Any, sizes: Mapping[str, int]) -> Iterator[None]:
       folder: A ``UPath``.
       sizes: Bytes of each file, by relative path.
     """
+    if not sizes:
+        yield
+        return
     full = {path: folder / path for path in sizes}
     found = _first_bytes(folder.fs, [(full[path], sizes[path]) for path in sizes])
     heads = {
@@ -212,7 +233,7 @@ def local_copy(path: Any) -> Iterator[pathlib.Path]:
     if isinstance(path, pathlib.Path):
         yield path
         return
-    copy = _copies.get().get(str(path))
+    copy = copy_of(path)
     if copy is not None:
         yield copy
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import functools
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -100,8 +101,11 @@ def remote_path(text: str) -> Any:
     return path
 
 
-def facts(folder: Any) -> dict[str, RemoteFact]:
+@functools.lru_cache(maxsize=1)
+def facts(folder: Any) -> Mapping[str, RemoteFact]:
     """What lies below a remote folder, by relative path with ``/``; one listing.
+
+    The last one is remembered until ``facts.cache_clear``.
 
     Raises:
       OSError: It cannot be listed.
