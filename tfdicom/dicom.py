@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tfdicom import decoder_supervisor, dicom_file, native_pixels
+from tfdicom import decoder_supervisor, dicom_file, native_pixels, remote_files
 from tfdicom.dicom_elements import element_name
 from tfdicom.example_schema import PIXEL_DTYPES
 from tfdicom.frame_headers import FrameHeader, frame_headers
@@ -144,13 +144,17 @@ def _decoded(path: pathlib.Path, header: FrameHeader, rules: PixelRules) -> np.n
         name = element_name("PixelData")
         detail = f"no {name}; a file that was cut off looks like this"
         raise InputSkipped("no_pixel_data", detail)
-    pixels = decoder_supervisor.supervisor(rules.decode_bytes).decode(
-        path,
-        header.frame_number - 1,
-        syntax=header.transfer_syntax,
-        size=header.rows * header.columns * header.samples * _LARGEST_SAMPLE,
-        seconds=rules.decode_seconds,
-    )
+    try:
+        with remote_files.local_copy(path) as near:
+            pixels = decoder_supervisor.supervisor(rules.decode_bytes).decode(
+                near,
+                header.frame_number - 1,
+                syntax=header.transfer_syntax,
+                size=header.rows * header.columns * header.samples * _LARGEST_SAMPLE,
+                seconds=rules.decode_seconds,
+            )
+    except OSError as error:
+        raise InputSkipped("file_unreadable", error.strerror or str(error)) from error
     shape = (header.rows, header.columns, header.samples)
     if pixels.dtype.name not in PIXEL_DTYPES or (*pixels.shape, 1)[:3] != shape:
         found = f"{pixels.dtype.name} of shape {pixels.shape}"

@@ -18,7 +18,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from tfdicom import element_walk
+from tfdicom import element_walk, files
 from tfdicom.dicom_elements import HeaderDataset, quiet, text
 from tfdicom.element_walk import Encoding, WalkEnds, WalkIsLost
 from tfdicom.reasons import InputSkipped
@@ -107,7 +107,7 @@ def open_header(path: pathlib.Path) -> HeaderDataset:
       InputSkipped: The file cannot be read, or is not DICOM.
     """
     try:
-        with path.open("rb") as file, quiet():
+        with files.opened(path) as file, quiet():
             return _opened(file)
     except InputSkipped:
         raise

@@ -207,7 +207,7 @@ def _damaged(
             opened, compression=plan.compression.lower()
         )
         return _damaged_stream(records, len(entries))
-    with opened.open("rb") as file:
+    with files.opened(opened) as file:
         for number, entry in enumerate(entries):
             try:
                 tfrecord_file.record_at(file, entry.offset, f"{path}, record {number}")

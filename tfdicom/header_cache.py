@@ -31,6 +31,7 @@ from tfdicom.sources.annotation_objects import (
 )
 from tfdicom.sources.candidates import LeftFile
 from tfdicom.spatial import ImagePlane
+from tfdicom.stores import RemoteFact
 from tfdicom.version import VERSION
 
 NO_CACHE = "none"
@@ -48,7 +49,7 @@ _VALUES = (
 _KNOWN = {(one.__module__, one.__qualname__): one for one in _VALUES}
 
 #: What a file was when it was read: its size and time, and what was asked of it.
-Stamp = tuple[int, int, Any]
+Stamp = tuple[int, int | str, Any]
 
 
 def cache_path(option: str | None, folder: pathlib.Path) -> pathlib.Path | None:
@@ -57,20 +58,31 @@ def cache_path(option: str | None, folder: pathlib.Path) -> pathlib.Path | None:
     Args:
       option: ``--header_cache``: a folder, ``none``, or None for ``tfdicom`` in the
         user's cache folder.
-      folder: The input folder; headers of remote ones are not kept.
+      folder: The input folder.
     """
-    if option == NO_CACHE or not isinstance(folder, pathlib.Path):
+    if option == NO_CACHE:
         return None
     usual = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "tfdicom"
     base = (pathlib.Path(option) if option else usual).expanduser()
     fields = [[field.name for field in dataclasses.fields(one)] for one in _VALUES]
     versions = (VERSION, pydicom.__version__, fields)
-    name = hashlib.sha256(repr((str(folder.resolve()), versions)).encode()).hexdigest()
+    where = str(folder.resolve() if isinstance(folder, pathlib.Path) else folder)
+    name = hashlib.sha256(repr((where, versions)).encode()).hexdigest()
     return base / f"headers-{name[:16]}"
 
 
-def stamp(path: pathlib.Path, asked: Any) -> Stamp | None:
-    """What tells whether a file has changed; None if it cannot be looked at."""
+def stamp(
+    path: pathlib.Path, asked: Any, fact: RemoteFact | None = None
+) -> Stamp | None:
+    """What tells whether a file has changed; None if it cannot be looked at.
+
+    Args:
+      path: The file.
+      asked: What is asked of it.
+      fact: What a listing told of it, if it is remote.
+    """
+    if not isinstance(path, pathlib.Path):
+        return (fact.size, fact.version, asked) if fact and fact.version else None
     try:
         status = path.stat()
     except OSError:

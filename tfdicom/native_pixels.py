@@ -6,9 +6,9 @@ Gives what pydicom's ``pixel_array`` gives, without parsing the file a second ti
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
 import pathlib
+from typing import Any
 
 import numpy as np
 from pydicom.uid import (
@@ -17,6 +17,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from tfdicom import files
 from tfdicom.element_walk import PixelElement
 from tfdicom.reasons import InputSkipped
 
@@ -142,7 +143,7 @@ def read(path: pathlib.Path, where: NativePixels) -> np.ndarray:
     """
     stored = np.empty(_shape_in_file(where), where.dtype)
     try:
-        with path.open("rb", buffering=0) as file:
+        with files.opened(path, buffering=0) as file:
             file.seek(where.offset)
             got = _fill(file, stored.reshape(-1).view(np.uint8).data)
     except OSError as error:
@@ -159,7 +160,7 @@ def _shape_in_file(where: NativePixels) -> tuple[int, ...]:
     return (where.shape[2], *where.shape[:2]) if where.planar else where.shape
 
 
-def _fill(file: io.RawIOBase, target: memoryview) -> int:
+def _fill(file: Any, target: memoryview) -> int:
     """Reads until the target is full or the file ends; how many bytes that were."""
     got = 0
     while got < len(target):

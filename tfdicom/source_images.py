@@ -172,7 +172,7 @@ def _brief(path: pathlib.Path) -> Dataset | None:
 def _read(path: pathlib.Path) -> Dataset | None:
     """All elements before the pixels, of a file that is known to be DICOM."""
     try:
-        with path.open("rb") as file, quiet():
+        with files.opened(path) as file, quiet():
             return pydicom.dcmread(file, stop_before_pixels=True, force=True)
     except Exception:  # a damaged file can raise anything
         return None

@@ -16,6 +16,8 @@ from typing import IO, Any
 
 import google_crc32c
 
+from tfdicom import files
+
 # wbits of zlib; 31 writes a GZIP header without a time: equal records, equal bytes.
 _WINDOW_BITS = {"none": None, "zlib": 15, "gzip": 31}
 COMPRESSIONS = tuple(_WINDOW_BITS)
@@ -75,7 +77,7 @@ def read_records(path: pathlib.Path, *, compression: str = "none") -> Iterator[b
     Raises:
       ValueError: The file is damaged or cut short; names it and the record's number.
     """
-    with path.open("rb") as raw:
+    with files.opened(path) as raw:
         read = _Reader(raw, compression)
         number = 0
         while header := read(_HEADER):
@@ -131,7 +133,7 @@ def read_record_at(path: pathlib.Path, offset: int) -> bytes:
     Raises:
       ValueError: There is no whole record.
     """
-    with path.open("rb") as file:
+    with files.opened(path) as file:
         return record_at(file, offset, f"{path}, offset {offset}")
 
 

@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
-from tfdicom import dicom
+from tfdicom import dicom, files
 from tfdicom.reasons import InputSkipped
 from tfdicom.sources.mask_listing import PIXEL_SUFFIXES
 
@@ -85,7 +85,7 @@ def read_pixels(path: pathlib.Path) -> MaskPixels:
     if suffix not in PIXEL_SUFFIXES:
         return MaskPixels(to_labels(_dicom_pages(path)))
     try:
-        with path.open("rb") as file:
+        with files.opened(path) as file:
             if suffix == ".npy":
                 return MaskPixels(_numpy_values(file))
             return MaskPixels(to_labels(_image_pages(file)))

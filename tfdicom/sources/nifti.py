@@ -15,6 +15,7 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
+from tfdicom import files
 from tfdicom.reasons import InputSkipped
 from tfdicom.sources import mask_files
 from tfdicom.spatial import ImagePlane
@@ -69,7 +70,7 @@ def read_volume(path: pathlib.Path) -> Volume:
     except ModuleNotFoundError as error:
         raise InputSkipped("nifti_not_installed") from error
     try:
-        with path.open("rb") as file:
+        with files.opened(path) as file:
             return _volume(nibabel, file)
     except (InputSkipped, MemoryError):
         raise

@@ -6,6 +6,7 @@ import collections
 import pathlib
 import threading
 
+from tfdicom import files
 from tfdicom.reasons import InputSkipped
 from tfdicom.sources import mask_files, nifti
 from tfdicom.sources.mask_files import MaskPixels
@@ -29,10 +30,9 @@ def opened(path: pathlib.Path) -> MaskPixels | Volume:
       InputSkipped: It cannot be read.
     """
     try:
-        status = path.stat()
+        key = (str(path), files.stamp(path))
     except OSError as error:
         raise InputSkipped("file_unreadable", error.strerror or "") from error
-    key = (str(path), status.st_size, getattr(status, "st_mtime_ns", 0))
     with _lock:
         if key in _kept:
             _kept.move_to_end(key)

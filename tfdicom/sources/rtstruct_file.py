@@ -17,7 +17,7 @@ import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
 
-from tfdicom import dicom_elements
+from tfdicom import dicom_elements, files
 from tfdicom.dicom_elements import element_name
 from tfdicom.reasons import InputSkipped
 
@@ -87,7 +87,7 @@ def open_dataset(
     """
     tags = list(keywords) if keywords else None
     try:
-        with path.open("rb") as file, dicom_elements.quiet():
+        with files.opened(path) as file, dicom_elements.quiet():
             return pydicom.dcmread(file, specific_tags=tags, force=True)
     except OSError as error:
         raise InputSkipped("file_unreadable", error.strerror or str(error)) from error
@@ -159,14 +159,14 @@ def read_contours(path: pathlib.Path) -> StructureContours:
       InputSkipped: The file cannot be read.
     """
     try:
-        status = path.stat()
+        stamp = files.stamp(path)
     except OSError as error:
         raise InputSkipped("file_unreadable", error.strerror or str(error)) from error
-    return _read_contours(path, status.st_size, status.st_mtime)
+    return _read_contours(path, stamp)
 
 
 @functools.lru_cache(maxsize=_KEPT_FILES)
-def _read_contours(path: pathlib.Path, size: int, time: float) -> StructureContours:
+def _read_contours(path: pathlib.Path, stamp: files.Stamp) -> StructureContours:
     keywords = ("SpecificCharacterSet", "StructureSetROISequence", *_CONTOUR_KEYWORDS)
     dataset = open_dataset(path, keywords)
     with dicom_elements.quiet():

@@ -17,7 +17,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from tfdicom import decoder_supervisor
+from tfdicom import decoder_supervisor, files, remote_files
 from tfdicom.dicom import PixelRules
 from tfdicom.dicom_elements import quiet, text
 from tfdicom.frame_headers import FrameHeader
@@ -265,13 +265,14 @@ def _frame_reader(path: pathlib.Path, dataset: Dataset) -> Callable[[int], np.nd
 def _decoded(path: pathlib.Path, dataset: Dataset, number: int) -> np.ndarray:
     """A compressed frame, by the child that may crash."""
     limits = PixelRules()
-    return decoder_supervisor.supervisor(limits.decode_bytes).decode(
-        path,
-        number - 1,
-        syntax=str(dataset.file_meta.TransferSyntaxUID),
-        size=int(dataset.Rows) * int(dataset.Columns) * _LARGEST_SAMPLE,
-        seconds=limits.decode_seconds,
-    )
+    with remote_files.local_copy(path) as near:
+        return decoder_supervisor.supervisor(limits.decode_bytes).decode(
+            near,
+            number - 1,
+            syntax=str(dataset.file_meta.TransferSyntaxUID),
+            size=int(dataset.Rows) * int(dataset.Columns) * _LARGEST_SAMPLE,
+            seconds=limits.decode_seconds,
+        )
 
 
 def _frame_by_frame(dataset: Dataset) -> bool:
@@ -286,10 +287,9 @@ def _frame_by_frame(dataset: Dataset) -> bool:
 
 def _open(path: pathlib.Path) -> _Opened:
     """The file, kept while it stays the same: hundreds of frames are drawn from one."""
-    status = path.stat()
-    return _opened(path, status.st_size, status.st_mtime_ns)
+    return _opened(path, files.stamp(path))
 
 
 @functools.lru_cache(maxsize=4)
-def _opened(path: pathlib.Path, size: int, time: int) -> _Opened:
+def _opened(path: pathlib.Path, stamp: files.Stamp) -> _Opened:
     return _Opened(path)

@@ -19,6 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
+from tfdicom import files
 from tfdicom.dicom_elements import items, number, quiet, text
 from tfdicom.reasons import InputSkipped
 from tfdicom.sources.annotation_objects import AnnotatedItem, LeftItem
@@ -112,7 +113,7 @@ def read(path: pathlib.Path) -> tuple[SegmentationHeader, Dataset]:
       InputSkipped: The file cannot be read, or is no segmentation that can be used.
     """
     try:
-        with path.open("rb") as file, quiet():
+        with files.opened(path) as file, quiet():
             dataset = pydicom.dcmread(file, stop_before_pixels=True)
             header = of_dataset(dataset)
             _check_length(file, dataset, header)
