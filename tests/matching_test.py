@@ -109,7 +109,7 @@ def match(monkeypatch):
             workers=1,
             progress=done.append,
         )
-        assert done == list(range(1, len(asked) + 1))
+        assert done == list(range(len(asked) + 1))
         return Found(annotated, left, asked)
 
     return run

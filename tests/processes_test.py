@@ -124,8 +124,10 @@ def test_counting_outside_a_map_does_nothing():
     processes.count_done()
 
 
-def test_default_is_what_this_process_may_use():
-    assert processes.default_workers() == len(os.sched_getaffinity(0))
+@pytest.mark.parametrize(("processors", "workers"), [(1, 2), (2, 2), (7, 7)])
+def test_default_is_what_this_process_may_use(monkeypatch, processors, workers):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(processors)))
+    assert processes.default_workers() == workers
 
 
 if __name__ == "__main__":

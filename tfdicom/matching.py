@@ -7,6 +7,7 @@ matched with frames by what they refer to and by geometry, each in a worker proc
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -15,7 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from tfdicom import processes
 from tfdicom.annotated_frames import AnnotatedFrame, DrawnHere, resolved
 from tfdicom.frame_headers import FrameHeader
-from tfdicom.reasons import InputSkipped
+from tfdicom.processes import Death
+from tfdicom.reasons import REASONS, InputSkipped
 from tfdicom.scan import ScannedFrame
 from tfdicom.sources.annotation_objects import (
     AnnotationObject,
@@ -48,6 +50,7 @@ class _Task:
     frames: tuple[FrameHeader, ...]
     items: Mapping[int, tuple[str, ...]]
     terms: tuple[str, ...]
+    killed_by: str = ""  # how a worker died of it, if two did
 
 
 def match_annotations(
@@ -95,13 +98,18 @@ def match_annotations(
                 left.append(LeftFile(one.path, kind, "structure_not_used"))
     tasks = list(_tasks(frames, objects, terms, left))
     results = processes.map_in_processes(
-        functools.partial(_match, folder), tasks, workers=workers, progress=progress
+        functools.partial(_match, folder),
+        tasks,
+        workers=workers,
+        progress=progress,
+        on_death=_given_up,
     )
-    for task, matches in zip(tasks, results, strict=True):
-        if isinstance(matches, Matches):
-            _enter(task, matches, drawn, left)
-        else:
-            left.append(LeftFile(task.described.path, OBJECT, *matches))
+    with contextlib.closing(results):
+        for task, matches in zip(tasks, results, strict=True):
+            if isinstance(matches, Matches):
+                _enter(task, matches, drawn, left)
+            else:
+                left.append(LeftFile(task.described.path, OBJECT, *matches))
     annotated = [
         found
         for frame, one in zip(frames, drawn, strict=True)
@@ -182,9 +190,17 @@ class _Finder:
         return tuple(sorted(places))
 
 
+def _given_up(task: _Task, death: Death) -> _Task:
+    """The task as it is tried after a worker's death; after two, it reads nothing."""
+    return task if death.count == 1 else dataclasses.replace(task, killed_by=death.how)
+
+
 def _match(folder: pathlib.Path, task: _Task) -> Matches | tuple[str, str]:
     described = task.described
+    processes.now_at(described.path)
     try:
+        if task.killed_by:
+            raise InputSkipped("worker_died", task.killed_by)
         path = folder / described.path
         match = READERS[described.kind].match
         return match(path, described, task.frames, tuple(task.items))
@@ -290,7 +306,13 @@ def paired_left(
     for one in left:
         if one.kind == IMAGE:
             where = f"{one.path}: {one.detail}" if one.detail else one.path
+            reason = reason_without(one.path, [one])
             for contour in paired.get(one.path, ()):
-                yield LeftFile(
-                    contour.path, contour.candidate_kind, "image_unusable", where
-                )
+                yield LeftFile(contour.path, contour.candidate_kind, reason, where)
+
+
+def reason_without(path: str, left: Iterable[LeftFile]) -> str:
+    """Why an annotation becomes nothing whose image is among those that are left."""
+    reasons = (one.reason for one in left if one.path == path)
+    policy = any(not REASONS[reason].fault for reason in reasons)
+    return "image_left_out" if policy else "image_unusable"

@@ -79,8 +79,9 @@ def rarely_collecting() -> Iterator[None]:
 
 
 def default_workers() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    """Processors that this process may use; at least 2, for 1 is no worker."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return max(usable, 2)
 
 
 def map_in_processes(
@@ -101,8 +102,8 @@ def map_in_processes(
     Args:
       function: A function of a module, or a ``functools.partial`` of one.
       items: Arguments that can be pickled; they are only where nothing is forked.
-      workers: Processes. With 1, or one item, everything runs in this one, which then
-        is what a crash ends; but never with ``on_death``.
+      workers: Processes. With 1 everything runs in this one, which then is what a
+        crash ends. So does a single item, unless there is ``on_death``.
       progress: Told now and then how many units ``count_done`` has counted, 0 first.
       on_death: Asked after each death of an item for the item to go on with: the same,
         or one without the input that kills. What it raises ends the work.
@@ -111,11 +112,11 @@ def map_in_processes(
       RuntimeError: Workers died, twice or far too often, at one item.
       Exception: What the function raised, with the worker's traceback as its cause.
     """
-    workers = min(workers, len(items))
-    if workers <= 1 and on_death is None:
+    if workers <= 1 or len(items) <= (on_death is None):
         yield from _map_here(function, items, progress)
-    elif items:
-        yield from _Map(function, items, max(workers, 1), progress, on_death).results()
+    else:
+        workers = min(workers, len(items))
+        yield from _Map(function, items, workers, progress, on_death).results()
 
 
 def _map_here(
@@ -123,9 +124,9 @@ def _map_here(
     items: Sequence[ItemT],
     progress: Callable[[int], None],
 ) -> Iterator[ResultT]:
+    progress(0)
     with counting_here() as here:
         for item in items:
-            progress(here.done)
             yield function(item)
             progress(here.done)
 

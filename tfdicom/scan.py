@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from tfdicom import dicom_file, header_cache, processes
+from tfdicom import dicom_file, header_cache, processes, remote_files, stores
 from tfdicom.frame_headers import FrameHeader, frame_headers
+from tfdicom.processes import Death
 from tfdicom.reasons import REASONS, InputSkipped
 from tfdicom.sources.annotation_objects import AnnotationObject
 from tfdicom.sources.candidates import (
@@ -25,23 +27,34 @@ from tfdicom.sources.candidates import (
 )
 from tfdicom.sources.mask_listing import is_mask_format
 from tfdicom.sources.readers import KINDS, READERS
+from tfdicom.stores import RemoteFact
 
 _FILES_PER_TASK = 64
 #: What a path alone says of a file.
 AN_IMAGE, A_MASK, ANYTHING = "image", "mask", "anything"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class FileToScan:
     """A file, relative to the input folder.
 
     ``role`` is ``AN_IMAGE``, ``A_MASK`` or ``ANYTHING``; ``class_name`` is what all
-    values of a mask are together, where something says.
+    values of a mask are together, where something says; ``size``, in bytes, is known
+    of remote files.
     """
 
     path: str
     role: str = ANYTHING
     class_name: str | None = None
+    size: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """Files that a worker reads; and of some, how they killed workers before."""
+
+    files: tuple[FileToScan, ...]
+    killers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +65,15 @@ class ScanRules:
       kinds: Kinds of DICOM objects that are wanted; the others are not read.
       mask_values: Value and name of the values of mask images that have one; None
         takes them as they come.
+      text_risk: Whether images are taken that may have text in their pixels.
     """
 
     kinds: tuple[str, ...] = (RTSTRUCT, SEG)
     mask_values: tuple[tuple[int, str], ...] | None = None
+    text_risk: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ScannedFrame:
     """A frame of an image: its file, relative, and its header."""
 
@@ -98,12 +113,12 @@ def scan_files(
     cache: pathlib.Path | None = None,
     progress: Callable[[int], None],
 ) -> Scan:
-    """Reads every header.
+    """Reads every header; a file that kills two worker processes is left.
 
     Args:
       folder: The input folder.
       files: What to read.
-      workers: Processes.
+      workers: Processes; with 1 it is this one that a file would kill.
       rules: What is asked of them.
       cache: File with headers that were read before; None for none.
       progress: Told how many files are done.
@@ -117,6 +132,8 @@ def scan_files(
             left.append(found)
         elif isinstance(found, AnnotationObject):
             objects.append(found)
+        elif found[0].text_risk and not rules.text_risk:
+            left.append(LeftFile(file.path, IMAGE, "pixel_text_risk"))
         else:
             frames += [ScannedFrame(file.path, header) for header in found]
     copies = _copies(folder, frames, objects)
@@ -164,26 +181,34 @@ def _with_cache(
 ) -> list[_Found]:
     """What each file is; those that have not changed since are not opened."""
     before = header_cache.load(cache)
+    facts: Mapping[str, RemoteFact] = {}
+    if not isinstance(folder, pathlib.Path):
+        facts = stores.facts(folder)
     stamps = {}
     if cache is not None:
         for file in files:
             key = (file.role, file.class_name, rules.mask_values)
-            stamps[file.path] = header_cache.stamp(folder / file.path, key)
+            fact = facts.get(file.path)
+            stamps[file.path] = header_cache.stamp(folder / file.path, key, fact)
     known = {
         path: before[path][1]
         for path, one in stamps.items()
         if one is not None and path in before and before[path][0] == one
     }
-    new = [file for file in files if file.path not in known]
-    tasks = [
-        new[at : at + _FILES_PER_TASK] for at in range(0, len(new), _FILES_PER_TASK)
-    ]
-    read = functools.partial(_read_all, folder, rules)
+    new = [_with_size(file, facts) for file in files if file.path not in known]
+    starts = range(0, len(new), _FILES_PER_TASK)
+    tasks = [_Task(tuple(new[at : at + _FILES_PER_TASK])) for at in starts]
+    before_now = len(known)
     parts = processes.map_in_processes(
-        read, tasks, workers=workers, progress=lambda done: progress(done + len(known))
+        functools.partial(_read_all, folder, rules),
+        tasks,
+        workers=workers,
+        progress=lambda done: progress(done + before_now),
+        on_death=_without_killer,
     )
-    found = (one for part in parts for one in part)
-    known |= dict(zip((file.path for file in new), found, strict=True))
+    with contextlib.closing(parts):
+        found = (one for part in parts for one in part)
+        known |= dict(zip((file.path for file in new), found, strict=True))
     if new or len(before) > len(known):
         kept = {
             path: (one, known[path])
@@ -199,19 +224,49 @@ def _is_lasting(found: _Found) -> bool:
     return not isinstance(found, LeftFile) or found.reason == "stray_file"
 
 
-def _read_all(
-    folder: pathlib.Path, rules: ScanRules, files: Sequence[FileToScan]
-) -> list[_Found]:
-    results = []
-    for file in files:
-        results.append(_read(folder, file, rules))
+def _without_killer(task: _Task, death: Death) -> _Task:
+    """What is tried after a death: the same, then without the file that killed."""
+    if death.count == 1:
+        return task
+    if all(file.path != death.at for file in task.files):
+        raise RuntimeError(
+            f"a worker process died again ({death}), before its first file. Run the "
+            "command again with fewer --num_workers"
+        )
+    return dataclasses.replace(task, killers={**task.killers, death.at: death.how})
+
+
+def _with_size(file: FileToScan, facts: Mapping[str, RemoteFact]) -> FileToScan:
+    fact = facts.get(file.path)
+    return dataclasses.replace(file, size=fact.size) if fact else file
+
+
+def _read_all(folder: pathlib.Path, rules: ScanRules, task: _Task) -> list[_Found]:
+    sizes = {one.path: one.size for one in task.files if one.size is not None}
+    with remote_files.with_heads(folder, sizes):
+        return _read_each(folder, rules, task)
+
+
+def _read_each(folder: pathlib.Path, rules: ScanRules, task: _Task) -> list[_Found]:
+    results: list[_Found] = []
+    for file in task.files:
+        if file.path in task.killers:
+            how = task.killers[file.path]
+            results.append(LeftFile(file.path, _kind(file), "worker_died", how))
+        else:
+            processes.now_at(file.path)
+            results.append(_read(folder, file, rules))
         processes.count_done()
     return results
 
 
+def _kind(file: FileToScan) -> str:
+    return MASK if file.role == A_MASK else IMAGE
+
+
 def _read(folder: pathlib.Path, file: FileToScan, rules: ScanRules) -> _Found:
     path = folder / file.path
-    kind = MASK if file.role == A_MASK else IMAGE
+    kind = _kind(file)
     try:
         if file.role == A_MASK and is_mask_format(file.path):
             return _read_mask(path, file, rules)
