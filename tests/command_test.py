@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 
@@ -11,15 +12,32 @@ More about it.
 """
 from absl import flags
 from tfdicom import command
+import time
 _SIZE = flags.DEFINE_integer("size", 3, "How large.", lower_bound=1)
+_RESUMES = "again" in __file__
+
+def wait(how):
+    print("up", flush=True)
+    try:
+        time.sleep(60)
+    finally:
+        print("cleans up", flush=True)
+        if how == "long":
+            time.sleep(60)
 
 def main(arguments):
     match arguments[0] if arguments else "":
         case "value": raise ValueError("mend the value")
         case "os": raise FileNotFoundError(2, "gone", "a.dcm")
+        case "full": raise OSError(28, "No space left on device", "out/a")
+        case "quota": raise OSError(122, "Disk quota exceeded")
+        case "read-only": raise OSError(30, "Read-only file system", "out/a")
+        case "denied": raise PermissionError(13, "Permission denied", "out/a")
+        case "memory": raise MemoryError("3 GiB")
         case "runtime": raise RuntimeError("a worker died")
         case "usage": raise command.UsageError("not so")
         case "interrupt": raise KeyboardInterrupt
+        case "wait": wait(arguments[1])
         case "bug": raise ZeroDivisionError("oops")
         case "skips": return command.DONE_WITH_SKIPS
         case "name": arguments = ["M\\udcfcller"]
@@ -27,7 +45,7 @@ def main(arguments):
     return command.DONE
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, resumes=_RESUMES)
 '''
 
 
@@ -37,17 +55,24 @@ def program(tmp_path_factory):
     path.write_text(PROGRAM)
 
     def run(*arguments, **environment):
-        paths = {"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"}
-        return subprocess.run(
-            [sys.executable, path, *arguments],
-            cwd=path.parent,
-            env={**paths, **environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        with started(path, *arguments, **environment) as process:
+            out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
+    run.path = path
     return run
+
+
+def started(path, *arguments, **environment):
+    paths = {"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"}
+    return subprocess.Popen(
+        [sys.executable, path, *arguments],
+        cwd=path.parent,
+        env={**paths, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,6 +82,21 @@ def program(tmp_path_factory):
         (["os"], 1, "Error: [Errno 2] gone: 'a.dcm'\n"),
         (["runtime"], 1, "Error: a worker died\n"),
         (["interrupt"], 1, "Error: interrupted; nothing half-written is left\n"),
+        (
+            ["full"],
+            1,
+            "Error: out/a: no space is left (No space left on device). Make room "
+            "there, and run the command again\n",
+        ),
+        (["quota"], 1, "Error: no space is left (Disk quota exceeded). Make room"),
+        (
+            ["read-only"],
+            1,
+            "Error: out/a: it cannot be read or written (Read-only file system). "
+            "Allow it to this user, or name another folder, and run the command again",
+        ),
+        (["denied"], 1, "Error: out/a: it cannot be read or written (Permission "),
+        (["memory"], 1, "Error: out of memory (3 GiB). Give fewer --num_workers"),
         (["usage"], 2, "Error: not so\nTry --help.\n"),
         (["--size=0"], 2, "Error: flag --size=0: "),
         (["--colour=red"], 2, "Error: Unknown command line flag 'colour'"),
@@ -90,6 +130,30 @@ def test_bug_shows_where_it_is(program):
     done = program("bug")
     assert done.returncode == 1
     assert "Traceback" in done.stderr and "ZeroDivisionError: oops" in done.stderr
+
+
+@pytest.mark.parametrize("argument", ["interrupt", "full"])
+def test_what_can_be_continued_says_so(program, tmp_path, argument):
+    path = tmp_path / "again.py"
+    path.write_text(PROGRAM)
+    with started(path, argument) as process:
+        error = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert error.endswith("the same command continues where it stopped\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", ["short", "long"])
+def test_signals_clean_up_and_the_second_does_not_wait(program, number, how):
+    with started(program.path, "wait", how) as process:
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(number)
+        assert process.stdout.readline() == "cleans up\n"
+        if how == "long":
+            process.send_signal(number)
+        error = process.communicate(timeout=20)[1]
+    assert process.returncode == 1
+    assert error == "Error: interrupted; nothing half-written is left\n"
 
 
 @pytest.mark.parametrize("flag", ["--help", "--helpfull", "-h"])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import io
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import app, flags
 
@@ -13,18 +17,27 @@ DONE, FAILED, WRONG_USAGE, DONE_WITH_SKIPS = 0, 1, 2, 3
 
 _HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
 _COMMON_FLAGS = "--flagfile=FILE reads flags from a file, one a line; # for comments."
+_INTERRUPTED = "interrupted; nothing half-written is left"
+_GOES_ON = "the same command continues where it stopped"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class UsageError(Exception):
     """The command line is wrong; the message says how."""
 
 
-def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
+def run(main: Callable[[Sequence[str]], int], *, resumes: bool = False) -> NoReturn:
     """Parses the flags, calls ``main`` with the other arguments, and exits.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with skips. Errors that a user
     can mend (ValueError, OSError) are one message without a traceback. ``--help``
-    shows the docstring of ``main``'s module and every flag of the package.
+    shows the docstring of ``main``'s module and every flag of the package. Ctrl-C and
+    SIGTERM let ``main`` clean up (KeyboardInterrupt); a second one does not wait.
+
+    Args:
+      main: Takes the arguments that are no flags, and returns the exit code.
+      resumes: Whether the same command continues what was interrupted.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file's name may hold what the terminal cannot show.
@@ -32,8 +45,33 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     if _HELP.intersection(sys.argv[1:]):
         print(_help_text(sys.modules[main.__module__].__doc__ or ""))
         raise SystemExit(DONE)
-    app.run(lambda arguments: _guarded(main, arguments), flags_parser=_parse_flags)
+    _on_interrupt(functools.partial(_interrupt, resumes))
+    app.run(
+        lambda arguments: _guarded(main, arguments, resumes), flags_parser=_parse_flags
+    )
     raise SystemExit(FAILED)  # for type checkers: app.run does not return
+
+
+def _on_interrupt(handler: Callable[[int, Any], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Who is started with it ignored (nohup, a script's &) is to go on ignoring it.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _interrupt(resumes: bool, number: int, frame: Any) -> None:
+    _on_interrupt(functools.partial(_leave_at_once, resumes))
+    raise KeyboardInterrupt
+
+
+def _leave_at_once(resumes: bool, number: int, frame: Any) -> NoReturn:
+    # Printing may be what was interrupted; workers end with this process.
+    os.write(2, f"Error: {_interrupted(resumes)}\n".encode())
+    os._exit(FAILED)
+
+
+def _interrupted(resumes: bool) -> str:
+    return f"{_INTERRUPTED}, and {_GOES_ON}" if resumes else _INTERRUPTED
 
 
 def _help_text(description: str) -> str:
@@ -51,15 +89,39 @@ def _parse_flags(arguments: Sequence[str]) -> list[str]:
         _fail(str(error), WRONG_USAGE)
 
 
-def _guarded(main: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
+def _guarded(
+    main: Callable[[Sequence[str]], int], arguments: Sequence[str], resumes: bool
+) -> int:
     try:
         return main(arguments[1:])
     except UsageError as error:
         _fail(str(error), WRONG_USAGE)
-    except (ValueError, OSError, RuntimeError) as error:
+    except MemoryError as error:
+        hint = "Give fewer --num_workers, or the machine more memory"
+        _fail(f"out of memory ({error}). {hint}", FAILED)
+    except OSError as error:
+        _fail(_told(error, resumes), FAILED)
+    except (ValueError, RuntimeError) as error:
         _fail(str(error), FAILED)
     except KeyboardInterrupt:
-        _fail("interrupted; nothing half-written is left", FAILED)
+        _fail(_interrupted(resumes), FAILED)
+
+
+def _told(error: OSError, resumes: bool) -> str:
+    """What failed, where, and what to do."""
+    where = "" if error.filename is None else f"{error.filename}: "
+    again = "run the command again"
+    if resumes:
+        again = f"run the command again: {_GOES_ON}"
+    if error.errno in _FULL:
+        what = "no space is left"
+        hint = f"Make room there, and {again}"
+    elif error.errno in _FORBIDDEN:
+        what = "it cannot be read or written"
+        hint = f"Allow it to this user, or name another folder, and {again}"
+    else:
+        return str(error)
+    return f"{where}{what} ({error.strerror}). {hint}"
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -29,6 +29,8 @@ def main(arguments: Sequence[str]) -> int:
         chosen = options.from_flags(ConvertOptions)
     except ValueError as error:
         raise command.UsageError(str(error)) from error
+    if chosen.withdraw is not None:
+        return _withdraw(chosen)
     if not chosen.input_dir or not (chosen.output_dir or chosen.dry_run):
         raise command.UsageError("both --input_dir and --output_dir are wanted")
 
@@ -40,9 +42,30 @@ def main(arguments: Sequence[str]) -> int:
     return command.DONE_WITH_SKIPS if skipped else command.DONE
 
 
+def _withdraw(chosen: ConvertOptions) -> int:
+    """Takes a patient out of the data set."""
+    if not chosen.output_dir:
+        raise command.UsageError("--withdraw wants --output_dir")
+
+    from tfdicom import withdrawal
+    from tfdicom.preparation import identity_of
+
+    found = withdrawal.withdraw(chosen, identity_of(chosen))
+    print(
+        f"{found.examples} examples of split {found.split!r} are gone; {found.shard} "
+        f"was written again.\nSearched {found.searched} files for {found.traces} "
+        "pseudonyms, keys and checksums of the patient: none is left."
+    )
+    print(
+        "Take the patient's files out of the input folder before the data set is "
+        "extended. Copies, models and pictures made of the data set are not known here."
+    )
+    return command.DONE
+
+
 def run() -> None:
     """Entry point of the console script."""
-    command.run(main)
+    command.run(main, resumes=True)
 
 
 if __name__ == "__main__":
