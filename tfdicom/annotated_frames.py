@@ -13,7 +13,7 @@ from tfdicom.sources.annotation_objects import AnnotationObject
 from tfdicom.sources.candidates import RTSTRUCT, Annotation, LeftFile
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class AnnotatedFrame:
     """A frame, and what is drawn on it.
 
@@ -46,7 +46,7 @@ class AnnotatedFrame:
         return frozenset(one.structure for one in self.annotations).union(self.absent)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True)
 class DrawnHere:
     """What the objects say of one frame, in the objects' order."""
 

@@ -21,6 +21,7 @@ from tfdicom.dicom_elements import (
     numbers,
     text,
 )
+from tfdicom.interning import interned
 from tfdicom.spatial import ImagePlane
 
 
@@ -80,7 +81,9 @@ def frame_plane(frame: FrameGroups) -> tuple[ImagePlane | None, tuple[str, ...]]
     if values is None:
         return None, ()
     try:
-        return ImagePlane(*values), ()
+        position, orientation, spacing = values
+        plane = ImagePlane(position, interned(orientation), interned(spacing))
+        return plane, ()
     except ValueError:
         return None, ("geometry_invalid",)
 

@@ -35,6 +35,7 @@ from tfdicom.stores import RemoteFact
 from tfdicom.version import VERSION
 
 NO_CACHE = "none"
+_FORM = 2  # of the pickled values; those of another are not read
 
 _VALUES = (
     AnnotatedItem,
@@ -65,7 +66,7 @@ def cache_path(option: str | None, folder: pathlib.Path) -> pathlib.Path | None:
     usual = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "tfdicom"
     base = (pathlib.Path(option) if option else usual).expanduser()
     fields = [[field.name for field in dataclasses.fields(one)] for one in _VALUES]
-    versions = (VERSION, pydicom.__version__, fields)
+    versions = (VERSION, _FORM, pydicom.__version__, fields)
     where = str(folder.resolve() if isinstance(folder, pathlib.Path) else folder)
     name = hashlib.sha256(repr((where, versions)).encode()).hexdigest()
     return base / f"headers-{name[:16]}"

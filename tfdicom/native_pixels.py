@@ -30,7 +30,7 @@ _FLOAT, _DOUBLE = 0x7FE00008, 0x7FE00009
 _PLAIN_COLORS = frozenset({"MONOCHROME1", "MONOCHROME2", "RGB"})
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class NativePixels:
     """Where the pixels of one frame lie in their file, and how they are written.
 

@@ -14,7 +14,7 @@ from tfdicom.frame_headers import FrameHeader
 from tfdicom.sources.candidates import Annotation
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class FramePlan:
     """One frame: an example, or part of its series only.
 
@@ -162,7 +162,7 @@ def _belong_together(one: FrameHeader, other: FrameHeader) -> bool:
     return one.plane.is_parallel_to(other.plane)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Place:
     slice_index: int | None
     slice_count: int | None

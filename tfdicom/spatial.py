@@ -17,7 +17,7 @@ _SAME_ORIENTATION = 1e-3  # of a direction cosine; exports round them to 4 to 6 
 _SAME_PLACE_MM = 0.01
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ImagePlane:
     """Position, orientation and spacing of a frame.
 

@@ -100,7 +100,7 @@ class LeftItem:
     names: tuple[str, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Match:
     """Parts of an item that lie on one frame; ``frame`` is a place in the frames given.
 

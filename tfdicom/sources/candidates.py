@@ -16,7 +16,7 @@ TEXT, RTSTRUCT, SEG, MASKS = "contours", "rtstruct", "seg", "masks"
 _CANDIDATE_KIND = {TEXT: CONTOUR, RTSTRUCT: CONTOUR, SEG: SEGMENT, MASKS: MASK}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Annotation:
     """One structure as one file or object draws it on one frame.
 
@@ -61,7 +61,7 @@ def candidate_name(path: str, item: int | None, part: int | None) -> str:
     return name if part is None else f"{name}.{part}"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class LeftFile:
     """A candidate that becomes no part of an example, and why.
 
