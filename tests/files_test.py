@@ -65,6 +65,17 @@ def test_file_is_replaced_at_once(folder):
     assert files.walk(folder) == ["a.bin"]
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.parametrize("size", [1, 1 << 20])
+def test_full_disk_is_told_with_the_file(tmp_path, size):
+    path = tmp_path / "a.bin"
+    path.with_name("a.bin.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError) as error, files.written_whole(path) as file:
+        file.write(bytes(size))
+    assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(path))
+    assert files.walk(tmp_path) == []
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("before", [None, b"before"])
 def test_nothing_is_left_after_an_exception(folder, error, before):

@@ -7,6 +7,7 @@ universal_pathlib, without one they are local.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 import tempfile
@@ -20,6 +21,8 @@ from tfdicom.folder_lock import lock as lock
 Stamp = tuple[int, int | str]
 
 PARTIAL = ".partial"  # ending of a file that is being written
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def path_of(text: str | os.PathLike) -> pathlib.Path:
@@ -36,6 +39,18 @@ def path_of(text: str | os.PathLike) -> pathlib.Path:
     if "://" not in name:
         return pathlib.Path(name).expanduser()
     return stores.remote_path(name)
+
+
+def text_of(path: str | os.PathLike) -> str:
+    """The text that ``path_of`` makes a path of."""
+    is_local = isinstance(path, (str, os.PathLike))  # a remote UPath is no PathLike
+    return os.fspath(path) if is_local else str(path)
+
+
+def cache_folder() -> pathlib.Path:
+    """Where this user's copies of what can be had again are kept."""
+    usual = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return pathlib.Path(usual).expanduser() / "tfdicom"
 
 
 def make_folder(folder: pathlib.Path) -> None:
@@ -83,7 +98,9 @@ def written_whole(path: pathlib.Path) -> Iterator[IO[bytes]]:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError) and error.errno in _DISK_FULL:
+                error.filename = error.filename or str(path)  # a write names no file
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
@@ -150,6 +167,25 @@ def write_text(path: pathlib.Path, text: str) -> None:
     """Writes UTF-8 text, whole or not at all."""
     with written_whole(path) as file:
         file.write(text.encode())
+
+
+def sizes(folder: pathlib.Path) -> dict[str, int]:
+    """Bytes of each file that lies in a folder, by name; one listing.
+
+    Raises:
+      OSError: The folder cannot be listed.
+    """
+    if isinstance(folder, pathlib.Path):
+        with os.scandir(folder) as entries:
+            return {one.name: one.stat().st_size for one in entries if one.is_file()}
+    remote: Any = folder
+    with stores.told(folder):
+        found = remote.fs.ls(remote.path, detail=True, refresh=True)
+    return {
+        str(one["name"]).rpartition("/")[2]: int(one["size"] or 0)
+        for one in found
+        if one["type"] == "file"
+    }
 
 
 def walk(folder: pathlib.Path) -> list[str]:
