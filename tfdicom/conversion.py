@@ -16,6 +16,7 @@ from tfdicom import (
     output_folder,
     processes,
     shard_results,
+    withdrawal,
 )
 from tfdicom.conversion_state import ConversionState, InputsChanged
 from tfdicom.convert_options import ConvertOptions
@@ -122,6 +123,7 @@ def _convert(
     pseudonyms = identity_of(options)
     before = _before(output, aside, options, pseudonyms)
     prepared = prepare(options, pseudonyms=pseudonyms, before=before)
+    withdrawal.refuse_withdrawn(output, pseudonyms, prepared.ledger.owners)
     replaces = options.overwrite and (output / MANIFEST).exists()
     state = _state(prepared, replaces=replaces)
     if before:

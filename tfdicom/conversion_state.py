@@ -43,7 +43,8 @@ WITHOUT_EFFECT = frozenset(
         "withdraw",
     }
 )
-_DIGITS = 16
+#: Of a pseudonym, in ``inputs``.
+DIGITS = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +94,7 @@ def option_digests(options: ConvertOptions, pseudonyms: Pseudonyms) -> dict[str,
     return {
         field.name: pseudonyms.of(
             "option", field.name, repr(getattr(options, field.name))
-        )[:_DIGITS]
+        )[:DIGITS]
         for field in sorted(dataclasses.fields(options), key=lambda one: one.name)
         if field.name not in WITHOUT_EFFECT
     }
@@ -101,7 +102,7 @@ def option_digests(options: ConvertOptions, pseudonyms: Pseudonyms) -> dict[str,
 
 def input_digest(pseudonyms: Pseudonyms, path: str) -> str:
     """How ``inputs`` names a file."""
-    return pseudonyms.of("candidate", path)[:_DIGITS]
+    return pseudonyms.of("candidate", path)[:DIGITS]
 
 
 def read_state(folder: pathlib.Path) -> ConversionState | None:

@@ -278,6 +278,11 @@ class ConvertOptions:
     overwrite: bool = options.option(
         False, "Replace a data set that --output_dir already holds.", kind=bool
     )
+    withdraw: str | None = options.option(
+        None,
+        "Take this patient (as the source names them, or the pseudonym) out of the "
+        "data set in --output_dir, and do nothing else; needs no source.",
+    )
     dry_run: bool = options.option(
         False, "Print what would be done, and write nothing.", kind=bool
     )

@@ -46,17 +46,13 @@ def write_dataset_files(
     labels: Sequence[LabelInfo] = (),
 ) -> Manifest:
     """Writes ``dataset.index``, ``ledger.jsonl`` and, last, ``dataset.json``."""
-    entries = (
-        entry
-        for result in results
-        for patient in result.patients
-        for entry in patient.entries
-    )
-    dataset_index.write_index(output, entries)
+    write_index(output, results)
     ledger.write(output / LEDGER)
     content = Manifest(
         classes=tuple(ClassInfo(one.name, one.expression) for one in rules.classes),
-        splits=_splits(results, plan, rules, labels),
+        splits=split_infos(
+            results, plan.split_names, [one.name for one in rules.classes], labels
+        ),
         split_table=plan.split_table,
         salt=plan.salt,
         buckets=plan.buckets,
@@ -111,17 +107,28 @@ def _edge_rule(options: ConvertOptions, rules: AnnotationRules, survey: Survey) 
     return rules.text.edge_rule if survey.kinds == (TEXT,) else options.edge_rule
 
 
-def _splits(
+def write_index(output: pathlib.Path, results: Sequence[ShardResult]) -> None:
+    """Writes ``dataset.index``."""
+    entries = (
+        entry
+        for result in results
+        for patient in result.patients
+        for entry in patient.entries
+    )
+    dataset_index.write_index(output, entries)
+
+
+def split_infos(
     results: Sequence[ShardResult],
-    plan: Plan,
-    rules: AnnotationRules,
+    split_names: Sequence[str],
+    class_names: Sequence[str],
     labels: Sequence[LabelInfo],
 ) -> dict[str, SplitInfo]:
+    """What the manifest says of each split."""
     by_split = collections.defaultdict(list)
     for result in results:
         by_split[result.split].append(result)
-    names = [one.name for one in rules.classes]
-    return {name: _split(by_split[name], names, labels) for name in plan.split_names}
+    return {name: _split(by_split[name], class_names, labels) for name in split_names}
 
 
 def _split(

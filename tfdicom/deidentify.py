@@ -11,6 +11,7 @@ import csv
 import dataclasses
 import hashlib
 import hmac
+import io
 import os
 import pathlib
 import secrets
@@ -112,23 +113,40 @@ def crosswalk_path(pseudonyms: Pseudonyms, output_dir: str) -> pathlib.Path | No
     """Where the crosswalk of a data set lies: beside the key; None for public data."""
     if pseudonyms.path is None:
         return None
-    name = pseudonyms.of("data set", output_dir)[:12]
-    return pseudonyms.path.parent / f"crosswalk-{name}.csv"
+    path = private_path(pseudonyms, output_dir, "crosswalk")
+    return path.with_name(f"{path.name}.csv")
 
 
-def write_crosswalk(path: pathlib.Path, rows: Iterable[tuple[str, ...]]) -> None:
-    """Writes ``candidate, patient, source_patient, source_path`` rows, mode 0600."""
-    temporary = path.with_suffix(".partial")
+def private_path(pseudonyms: Pseudonyms, output_dir: str, kind: str) -> pathlib.Path:
+    """A file about a data set for its maker alone: beside the key, as ``KIND-NAME``.
+
+    For public data, which has no key file, in the user's configuration folder.
+    """
+    folder = (pseudonyms.path or _default_path()).parent
+    return folder / f"{kind}-{pseudonyms.of('data set', output_dir)[:12]}"
+
+
+def write_private(path: pathlib.Path, text: str) -> None:
+    """Writes a file that its owner alone may read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f"{path.name}.partial")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(
             descriptor, "w", newline="", encoding="utf-8", errors="surrogateescape"
         ) as file:
-            writer = csv.writer(file)
-            writer.writerow(("candidate", "patient", "source_patient", "source_path"))
-            writer.writerows(rows)
+            file.write(text)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_crosswalk(path: pathlib.Path, rows: Iterable[tuple[str, ...]]) -> None:
+    """Writes ``candidate, patient, source_patient, source_path`` rows, mode 0600."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(("candidate", "patient", "source_patient", "source_path"))
+    writer.writerows(rows)
+    write_private(path, text.getvalue())

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from tfdicom import files, manifest
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.deidentify import Pseudonyms, write_crosswalk
-from tfdicom.ledger_entries import left_entry
+from tfdicom.ledger_entries import count_entries, left_entry
 from tfdicom.manifest import LEFT_OUT, SKIPPED, LedgerEntry
 from tfdicom.plan import Plan
 from tfdicom.reasons import FINDINGS, REASONS
 from tfdicom.shard_results import ShardResult
-from tfdicom.sources.candidates import IMAGE, KINDS, OBJECT, OTHER, LeftFile
+from tfdicom.sources.candidates import IMAGE, OBJECT, OTHER, LeftFile
 
 #: Pseudonym and source identifier of a patient.
 Owner = tuple[str, str]
@@ -39,6 +39,11 @@ class Ledger:
     def key_fingerprint(self) -> str:
         """Equal for equal keys; tells nothing else about the key."""
         return self._pseudonyms.fingerprint
+
+    @property
+    def owners(self) -> Mapping[str, Owner]:
+        """Whose the files are, by path or name of a part."""
+        return self._owners
 
     def candidate(self, path: str) -> str:
         """The pseudonym of a file."""
@@ -94,17 +99,7 @@ class Ledger:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Numbers by kind and status, by reason and by finding, most first."""
-        kinds: dict[str, collections.Counter] = {}
-        reasons: collections.Counter = collections.Counter()
-        findings: collections.Counter = collections.Counter()
-        for entry in self._entries.values():
-            kinds.setdefault(entry.kind, collections.Counter())[entry.status] += 1
-            findings.update(entry.findings)
-            if entry.reason:
-                reasons[entry.reason] += 1
-        ordered = {kind: kinds[kind] for kind in KINDS if kind in kinds}
-        tables = {**ordered, "reasons": reasons, "findings": findings}
-        return {name: dict(sorted(table.items())) for name, table in tables.items()}
+        return count_entries(self._entries.values())
 
     def check(self, options: ConvertOptions, plan: Plan) -> None:
         """Applies ``on_error``, ``max_error_rate`` and ``fail_on``.

@@ -1,10 +1,13 @@
-"""Entries of the ledger for candidates that became nothing."""
+"""Entries of the ledger: those for what became nothing, and how they are counted."""
 
 from __future__ import annotations
 
+import collections
+from collections.abc import Iterable
+
 from tfdicom.manifest import LEFT_OUT, SKIPPED, LedgerEntry
 from tfdicom.reasons import REASONS
-from tfdicom.sources.candidates import LeftFile
+from tfdicom.sources.candidates import KINDS, LeftFile
 
 
 def left_entry(
@@ -13,3 +16,18 @@ def left_entry(
     """The entry: skipped where something is wrong, left out where a policy says so."""
     status = SKIPPED if REASONS[left.reason].fault else LEFT_OUT
     return LedgerEntry(candidate, left.kind, status, left.reason, patient=patient)
+
+
+def count_entries(entries: Iterable[LedgerEntry]) -> dict[str, dict[str, int]]:
+    """Numbers by kind and status, by reason and by finding."""
+    kinds: dict[str, collections.Counter] = {}
+    reasons: collections.Counter = collections.Counter()
+    findings: collections.Counter = collections.Counter()
+    for entry in entries:
+        kinds.setdefault(entry.kind, collections.Counter())[entry.status] += 1
+        findings.update(entry.findings)
+        if entry.reason:
+            reasons[entry.reason] += 1
+    ordered = {kind: kinds[kind] for kind in KINDS if kind in kinds}
+    tables = {**ordered, "reasons": reasons, "findings": findings}
+    return {name: dict(sorted(table.items())) for name, table in tables.items()}

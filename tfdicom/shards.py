@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import IO
 
 from tfdicom import (
@@ -92,34 +92,80 @@ def write_shard(job: ShardJob, task: ShardTask) -> ShardNotes:
       ValueError: A source file is gone, or an earlier shard damaged.
     """
     shard, notes = task.shard, ShardNotes()
-    patients: list[PatientResult] = []
-    path = job.output_dir / shard.file
-    with files.written_whole(path) as file:
-        hashed = _Hashed(file)
-        writer = TFRecordWriter(hashed, compression=job.compression)  # type: ignore[arg-type]
+
+    def write_patients(writer: TFRecordWriter) -> Iterator[PatientResult]:
         with contextlib.closing(_earlier_patients(job, task)) as earlier:
             for patient in shard.patients:
                 if patient.patient in task.kept:
                     kept = next(one for one in earlier if _is_of(one, patient))
-                    patients.append(_kept(*kept, writer, shard))
+                    yield _kept(*kept, writer)
                 else:
-                    patients.append(_converted(job, task, patient, writer, notes))
+                    yield _converted(job, task, patient, writer, notes)
+
+    _write_file(
+        job.output_dir, shard.split, shard.file, job.compression, write_patients
+    )
+    return notes
+
+
+def copy_without(
+    folder: pathlib.Path,
+    output: pathlib.Path,
+    result: ShardResult,
+    patient: str,
+    compression: str,
+) -> ShardResult:
+    """Writes a shard again without a patient; the others' records stay what they are.
+
+    Args:
+      folder: Holds the shard.
+      output: Folder to write to.
+      result: What is known of the shard.
+      patient: Pseudonym of the patient.
+      compression: Of the data set.
+
+    Raises:
+      ValueError: The shard is damaged.
+    """
+
+    def write_patients(writer: TFRecordWriter) -> Iterator[PatientResult]:
+        for before, records in _records_of(folder, result, compression):
+            if before.patient != patient:
+                yield _kept(before, records, writer)
+
+    return _write_file(
+        output, result.split, result.info.file, compression, write_patients
+    )
+
+
+def _write_file(
+    output: pathlib.Path,
+    split: str,
+    name: str,
+    compression: str,
+    write_patients: Callable[[TFRecordWriter], Iterator[PatientResult]],
+) -> ShardResult:
+    """Writes a shard of what a function writes, and then its result."""
+    with files.written_whole(output / name) as file:
+        hashed = _Hashed(file)
+        writer = TFRecordWriter(hashed, compression=compression)  # type: ignore[arg-type]
+        patients = tuple(write_patients(writer))
         writer.finish()
     content = ShardContent()
     for one in patients:
         content.merge(one.content)
     entries = [entry for one in patients for entry in one.entries]
     info = ShardInfo(
-        file=shard.file,
+        file=name,
         examples=len(entries),
         size=hashed.size,
         data_size=sum(entry.length for entry in entries),
         sha256=hashed.digest.hexdigest(),
         annotated=dict(sorted(content.annotated.items())),
     )
-    result = ShardResult(shard.split, info, tuple(patients))
-    shard_results.write(job.output_dir, result)
-    return notes
+    result = ShardResult(split, info, patients)
+    shard_results.write(output, result)
+    return result
 
 
 class _Hashed:
@@ -144,30 +190,35 @@ def _is_of(earlier: _Earlier, patient: PatientPlan) -> bool:
     return earlier[0].patient == patient.patient
 
 
-def _earlier_patients(job: ShardJob, task: ShardTask) -> Generator[_Earlier, None, None]:
+def _earlier_patients(
+    job: ShardJob, task: ShardTask
+) -> Generator[_Earlier, None, None]:
     """The patients of the shard as it was, in order: the plan's, as both are sorted."""
     if task.earlier is None or not task.kept:
         return
     result = shard_results.read(task.earlier, task.shard.file)
-    records = tfrecord_file.read_records(
-        task.earlier / task.shard.file, compression=job.compression
-    )
+    yield from _records_of(task.earlier, result, job.compression)
+
+
+def _records_of(
+    folder: pathlib.Path, result: ShardResult, compression: str
+) -> Iterator[_Earlier]:
+    """The patients of a shard, each with the records."""
+    path = folder / result.info.file
+    records = tfrecord_file.read_records(path, compression=compression)
     for one in result.patients:
         yield one, [next(records, b"") for _ in one.entries]
 
 
 def _kept(
-    before: PatientResult,
-    records: list[bytes],
-    writer: TFRecordWriter,
-    shard: ShardPlan,
+    before: PatientResult, records: list[bytes], writer: TFRecordWriter
 ) -> PatientResult:
     """Copies the records of a patient."""
     entries = []
     for entry, data in zip(before.entries, records, strict=True):
         if len(data) != entry.length:
             raise ValueError(
-                f"{shard.file}: the record of {entry.key} is not the one that was "
+                f"{entry.shard}: the record of {entry.key} is not the one that was "
                 "written; find the damage with tfdicom_inspect verify, and mend it "
                 "with tfdicom_inspect repair"
             )

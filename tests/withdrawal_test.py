@@ -1,0 +1,232 @@
+import json
+import shutil
+import sys
+
+import pytest
+
+from tests import source_folders
+from tests.source_folders import convert, examples
+from tfdicom import (
+    conversion_state,
+    convert_main,
+    dataset_index,
+    manifest,
+    shard_results,
+    tfrecord_file,
+    withdrawal,
+)
+from tfdicom.convert_options import ConvertOptions
+from tfdicom.deidentify import load_pseudonyms
+
+PATIENTS = [f"P{number}A" for number in range(7)]
+SPLIT = "train:P0A+P1A+P2A+P3A+P4A,test:P5A+P6A"
+
+
+@pytest.fixture(autouse=True)
+def _own_configuration(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def source(tmp_path):
+    return source_folders.write_folder(tmp_path / "in", patients=PATIENTS)
+
+
+def options_of(source, output, **options):
+    return {
+        "split": SPLIT,
+        "num_shards": 2,
+        "id_key_file": None,
+        "covered_fraction": True,
+        **options,
+    }
+
+
+def taken_out(output, patient="P2A", key=None):
+    options = ConvertOptions(output_dir=str(output), withdraw=patient, id_key_file=key)
+    pseudonyms, _ = load_pseudonyms(key)
+    return withdrawal.withdraw(options, pseudonyms)
+
+
+def files_of(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("compression", ["none", "zlib"])
+@pytest.mark.parametrize("patient", ["P2A", "P6A"])
+def test_data_set_is_as_if_the_patient_had_never_been_there(
+    source, tmp_path, compression, patient
+):
+    output = tmp_path / "out"
+    options = options_of(source, output, compression=compression)
+    convert(source.root, output, **options)
+    before = files_of(output)
+    result = taken_out(output, patient)
+    assert result.examples == 2
+    after = files_of(output)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {
+        result.shard,
+        f".conversion/{result.shard}.json",
+        ".conversion/state.json",
+        "dataset.index",
+        "dataset.json",
+        "ledger.jsonl",
+    }
+    for path in (
+        source.image(patient, 1).parent,
+        source.contour(patient, 1).parents[1],
+    ):
+        shutil.rmtree(path)
+    link = source.root / "link.csv"
+    kept = [line for line in link.read_text().split() if not line.startswith(patient)]
+    link.write_text("\n".join(kept) + "\n")
+    # The same command with what is left finds nothing to do, and says nothing.
+    again = convert(source.root, output, **options)
+    assert (again.written, again.kept_patients) == (0, 6)
+    assert files_of(output).keys() == after.keys()
+    assert files_of(output)[".conversion/state.json"] == after[".conversion/state.json"]
+    # Another that makes a new data set gives the same, but for the place of patients.
+    fresh = tmp_path / "fresh"
+    convert(source.root, fresh, **options)
+    assert sorted(map(repr, examples(fresh))) == sorted(map(repr, examples(output)))
+    one, two = manifest.load_manifest(fresh), manifest.load_manifest(output)
+    assert one.split_table == two.split_table
+    assert one.ledger == two.ledger
+    for name, split in one.splits.items():
+        other = two.splits[name]
+        assert (split.examples, split.frames, split.classes) == (
+            other.examples,
+            other.frames,
+            other.classes,
+        )
+        for which, figures in split.intensities.items():
+            assert figures.count == other.intensities[which].count
+            assert figures.percentiles == other.intensities[which].percentiles
+            assert figures.mean == pytest.approx(other.intensities[which].mean, 1e-12)
+
+
+def test_index_leads_to_each_record_that_is_left(source, tmp_path):
+    output = tmp_path / "out"
+    convert(source.root, output, **options_of(source, output))
+    taken_out(output)
+    entries = list(dataset_index.read_index(output))
+    assert len(entries) == 12
+    for entry in entries:
+        data = tfrecord_file.read_record_at(output / entry.shard, entry.offset)
+        assert len(data) == entry.length
+        assert entry.key.encode() in data
+
+
+def test_pseudonym_names_the_patient_too(source, tmp_path):
+    output = tmp_path / "out"
+    convert(source.root, output, **options_of(source, output))
+    pseudonyms, _ = load_pseudonyms(None)
+    patient = pseudonyms.of("patient", "P2A")
+    assert taken_out(output, patient).split == "train"
+    for content in files_of(output).values():
+        assert patient.encode() not in content
+
+
+def test_crosswalk_forgets_the_patient(source, tmp_path):
+    output = tmp_path / "out"
+    result = convert(source.root, output, **options_of(source, output))
+    assert "P2A" in result.crosswalk.read_text()
+    taken_out(output)
+    text = result.crosswalk.read_text()
+    assert "P2A" not in text and "P1A" in text
+
+
+def test_files_of_who_was_withdrawn_do_not_come_back(source, tmp_path):
+    output = tmp_path / "out"
+    options = options_of(source, output)
+    convert(source.root, output, **options)
+    taken_out(output)
+    after = files_of(output)
+    words = r"6 input files are of patients who were withdrawn.*P2A/1\.dcm"
+    with pytest.raises(ValueError, match=words):
+        convert(source.root, output, **options)
+    with pytest.raises(ValueError, match=words):
+        convert(source.root, output, **options, overwrite=True)
+    assert files_of(output) == after
+    (path,) = (tmp_path / "config" / "tfdicom").glob("withdrawn-*")
+    assert path.stat().st_mode & 0o077 == 0
+    path.unlink()
+    assert convert(source.root, output, **options).written == 1
+
+
+def test_what_cannot_be_withdrawn(source, tmp_path):
+    output = tmp_path / "out"
+    with pytest.raises(FileNotFoundError):
+        taken_out(output)
+    convert(source.root, output, **options_of(source, output))
+    before = files_of(output)
+    with pytest.raises(ValueError, match="no such patient is among the 7"):
+        taken_out(output, "NOBODY")
+    with pytest.raises(ValueError, match="another key"):
+        taken_out(output, "P2A", str(tmp_path / "other" / "id.key"))
+    assert files_of(output) == before
+    taken_out(output, "P5A")
+    before = files_of(output)
+    with pytest.raises(ValueError, match="the only one of split 'test'"):
+        taken_out(output, "P6A")
+    assert files_of(output) == before
+
+
+def test_damage_is_found_before_anything_is_replaced(source, tmp_path):
+    output = tmp_path / "out"
+    convert(source.root, output, **options_of(source, output))
+    pseudonyms, _ = load_pseudonyms(None)
+    patient = pseudonyms.of("patient", "P2A")
+    (file,) = (
+        result.info.file
+        for path in (output / ".conversion").glob("*.tfrecord.json")
+        for result in [shard_results.read(output, path.name.removesuffix(".json"))]
+        if patient in [one.patient for one in result.patients]
+    )
+    content = bytearray((output / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (output / file).write_bytes(content)
+    before = files_of(output)
+    with pytest.raises(ValueError, match="damaged"):
+        taken_out(output)
+    assert files_of(output) == before
+
+
+def test_unfinished_conversion_has_to_end_first(source, tmp_path):
+    output = tmp_path / "out"
+    convert(source.root, output, **options_of(source, output))
+    aside = output / ".partial-data-set"
+    conversion_state.write_state(aside, conversion_state.read_state(output))
+    (aside / "train-00000-of-00002.tfrecord").write_bytes(b"")
+    with pytest.raises(ValueError, match="unfinished"):
+        taken_out(output)
+
+
+def test_trace_that_is_left_is_found(source, tmp_path):
+    output = tmp_path / "out"
+    convert(source.root, output, **options_of(source, output))
+    pseudonyms, _ = load_pseudonyms(None)
+    (output / "notes.txt").write_text("x" + pseudonyms.of("patient", "P2A")[:16] + "y")
+    with pytest.raises(RuntimeError, match=r"notes\.txt still tells"):
+        taken_out(output)
+
+
+def test_flag(source, tmp_path, capsys):
+    output = tmp_path / "out"
+    convert(source.root, output, **options_of(source, output))
+    chosen = ConvertOptions(output_dir=str(output), withdraw="P0A")
+    assert convert_main._withdraw(chosen) == 0
+    said = capsys.readouterr().out
+    assert "2 examples of split 'train' are gone" in said
+    assert "none is left" in said
+    lines = [json.loads(line) for line in (output / "ledger.jsonl").open()]
+    assert len({line["patient"] for line in lines if "patient" in line}) == 6
+
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

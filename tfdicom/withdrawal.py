@@ -1,0 +1,320 @@
+"""Takes a patient out of a data set, and proves that nothing of them is left.
+
+Shards are written again without the patient's records; nothing of the sources is read.
+Who was withdrawn is known beside the key only, so that a later conversion does not
+bring them back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import json
+import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tfdicom import conversion_state, deidentify, files, output_folder, shard_results
+from tfdicom.convert_options import ConvertOptions
+from tfdicom.dataset_files import split_infos, write_index
+from tfdicom.deidentify import Pseudonyms
+from tfdicom.ledger import Owner
+from tfdicom.ledger_entries import count_entries
+from tfdicom.manifest import (
+    LEDGER,
+    MANIFEST,
+    LedgerEntry,
+    Manifest,
+    load_manifest,
+    read_ledger,
+)
+from tfdicom.shard_results import CONVERSION, PatientResult, ShardResult
+from tfdicom.sharding import virtual_bucket
+from tfdicom.shards import copy_without
+from tfdicom.tfrecord_file import read_records
+
+_KIND = "withdrawn"
+_HEXADECIMAL = re.compile(rb"[0-9a-f]{16,}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Withdrawal:
+    """What was taken out.
+
+    Attributes:
+      split: The patient's split.
+      shard: The shard that was written again.
+      examples: Number of records that went.
+      searched: Number of files in which nothing of the patient was found afterwards.
+      traces: Number of pseudonyms and keys that were searched for.
+    """
+
+    split: str
+    shard: str
+    examples: int
+    searched: int
+    traces: int
+
+
+def withdraw(options: ConvertOptions, pseudonyms: Pseudonyms) -> Withdrawal:
+    """Takes the patient that ``options.withdraw`` names out of ``output_dir``.
+
+    Args:
+      options: The patient's source identifier, or their pseudonym; and the data set.
+      pseudonyms: Made with the data set's key.
+
+    Raises:
+      FileNotFoundError: There is no data set.
+      ValueError: The patient is not in it, was the last of a split, the key is another
+        one, or a conversion into the data set is unfinished.
+    """
+    output = files.path_of(options.output_dir)
+    manifest = load_manifest(output)
+    with output_folder.workspace(output) as aside:
+        state = conversion_state.read_state(output)
+        if conversion_state.read_state(aside):
+            raise ValueError(
+                f"{output}: a conversion into this data set is unfinished; let it end "
+                "first"
+            )
+        if state is None:
+            raise ValueError(
+                f"{output} has no folder {CONVERSION}, without which no patient can be "
+                "withdrawn; take them out of the input and convert anew with "
+                "--overwrite"
+            )
+        if state.identity_key != pseudonyms.fingerprint:
+            raise ValueError(
+                f"{output} was made with another key of the pseudonyms; name that key "
+                "with --id_key_file"
+            )
+        patient = _pseudonym(options.withdraw or "", manifest, pseudonyms)
+        results = list(_results(output, manifest))
+        with _all_or_nothing(aside):
+            traces = _traces(results, list(read_ledger(output)), patient)
+            gone, shard = _write(output, aside, manifest, state, results, patient)
+        _remember(output, pseudonyms, patient)
+        output_folder.take_place(output)
+    _forget(output, pseudonyms, patient)
+    searched = _prove(output, manifest.compression, traces)
+    split = manifest.split_table[patient]
+    return Withdrawal(split, shard, len(gone.entries), searched, len(traces))
+
+
+@contextlib.contextmanager
+def _all_or_nothing(aside: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        output_folder.remove(aside)
+        raise
+
+
+def _pseudonym(name: str, manifest: Manifest, pseudonyms: Pseudonyms) -> str:
+    for patient in (pseudonyms.of("patient", name), name):
+        if patient in manifest.split_table:
+            return patient
+    raise ValueError(
+        f"withdraw={name!r}: no such patient is among the {len(manifest.split_table)} "
+        "of the data set; wanted is what names the patient in the source, or the "
+        "pseudonym"
+    )
+
+
+def _results(output: pathlib.Path, manifest: Manifest) -> Iterator[ShardResult]:
+    for split in manifest.splits.values():
+        for shard in split.shards:
+            yield shard_results.read(output, shard.file)
+
+
+def _write(
+    output: pathlib.Path,
+    aside: pathlib.Path,
+    manifest: Manifest,
+    state: conversion_state.ConversionState,
+    results: list[ShardResult],
+    patient: str,
+) -> tuple[PatientResult, str]:
+    """Writes aside all that changes, the manifest last."""
+    split = manifest.split_table[patient]
+    if len(manifest.splits[split].patients) == 1:
+        raise ValueError(
+            f"withdraw: the patient is the only one of split {split!r}, which cannot "
+            "be empty; take them out of the input and convert anew with --overwrite"
+        )
+    place, gone = next(
+        (number, one)
+        for number, result in enumerate(results)
+        for one in result.patients
+        if one.patient == patient
+    )
+    results[place] = copy_without(
+        output, aside, results[place], patient, manifest.compression
+    )
+    lines = [line for line in read_ledger(output) if line.get("patient") != patient]
+    ours = [line for line in read_ledger(output) if line.get("patient") == patient]
+    table = {one: name for one, name in manifest.split_table.items() if one != patient}
+    buckets = _without_bucket(manifest, table, patient)
+    digests = {line["candidate"][: conversion_state.DIGITS] for line in ours}
+    digests |= {one[: conversion_state.DIGITS] for one in gone.sources}
+    conversion_state.write_state(
+        aside,
+        dataclasses.replace(
+            state,
+            split_table=table,
+            buckets=buckets,
+            inputs=tuple(one for one in state.inputs if one not in digests),
+        ),
+    )
+    write_index(aside, results)
+    text = "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines)
+    files.write_text(aside / LEDGER, text)
+    left = dataclasses.replace(
+        manifest,
+        splits=split_infos(
+            results, list(manifest.splits), manifest.class_names, manifest.labels
+        ),
+        split_table=table,
+        buckets=buckets,
+        ledger=count_entries(map(_entry, lines)),
+    )
+    files.write_text(aside / MANIFEST, left.to_json())
+    return gone, results[place].info.file
+
+
+def _entry(line: dict) -> LedgerEntry:
+    names = {field.name for field in dataclasses.fields(LedgerEntry)}
+    return LedgerEntry(**{name: value for name, value in line.items() if name in names})
+
+
+def _without_bucket(
+    manifest: Manifest, table: dict[str, str], patient: str
+) -> dict[str, dict[str, int]]:
+    """The buckets; that of the patient goes, unless somebody else is in it."""
+    split = manifest.split_table[patient]
+    bucket = virtual_bucket(patient)
+    shared = any(
+        virtual_bucket(one) == bucket for one, name in table.items() if name == split
+    )
+    buckets = {name: dict(one) for name, one in manifest.buckets.items()}
+    if not shared:
+        buckets[split].pop(str(bucket), None)
+    return buckets
+
+
+def _traces(
+    results: Sequence[ShardResult], lines: Sequence[dict[str, Any]], patient: str
+) -> frozenset[str]:
+    """Everything that would tell of the patient, and of nobody else."""
+    ours: set[str] = set()
+    others: set[str] = set()
+    for result in results:
+        for one in result.patients:
+            (ours if one.patient == patient else others).update(_names(one))
+    for line in lines:
+        found = ours if line.get("patient") == patient else others
+        found.add(line["candidate"])
+    return frozenset(ours - others)
+
+
+def _names(one: PatientResult) -> Iterator[str]:
+    yield one.patient
+    yield from one.sources
+    yield from (entry.candidate for entry in one.ledger)
+    yield from (entry.key for entry in one.entries)
+    for trace in one.traces:
+        yield from (trace.candidate, trace.study, trace.series, trace.instance)
+        if trace.pixel_hash:
+            yield trace.pixel_hash
+
+
+def _prove(output: pathlib.Path, compression: str, traces: frozenset[str]) -> int:
+    """Searches every file of the data set, as it is now, for the traces.
+
+    Returns:
+      Number of files.
+
+    Raises:
+      RuntimeError: One is left.
+    """
+    width = conversion_state.DIGITS  # in the state they are cut short
+    short = {one[:width].encode() for one in traces}
+    searched = 0
+    for name, content in _contents(output, compression):
+        searched += 1
+        for match in _HEXADECIMAL.finditer(content):
+            run = match[0]
+            starts = range(len(run) - width + 1)
+            if any(run[at : at + width] in short for at in starts):
+                raise RuntimeError(
+                    f"{name} still tells of the patient who was withdrawn. That is a "
+                    "defect of tfdicom: report it, take the patient out of the input, "
+                    "and convert anew with --overwrite"
+                )
+    return searched
+
+
+def _contents(output: pathlib.Path, compression: str) -> Iterator[tuple[str, bytes]]:
+    """Every file of the data set; of a shard, the records."""
+    for path in sorted(output.rglob("*")):
+        if path.is_dir():
+            continue
+        if path.name.endswith(".tfrecord"):
+            records = read_records(path, compression=compression)
+            yield path.name, b"\n".join(records)
+        else:
+            yield path.name, path.read_bytes()
+
+
+def refuse_withdrawn(
+    output: pathlib.Path, pseudonyms: Pseudonyms, owners: Mapping[str, Owner]
+) -> None:
+    """Refuses an input folder that still has files of patients who were withdrawn.
+
+    Args:
+      output: The data set that they were withdrawn from.
+      pseudonyms: Made with its key.
+      owners: Patients of the input files, by path.
+
+    Raises:
+      ValueError: There are such files; names the first few.
+    """
+    list_path = deidentify.private_path(pseudonyms, str(output.absolute()), _KIND)
+    if not list_path.exists():
+        return
+    withdrawn = set(list_path.read_text().split())
+    found = sorted(
+        path
+        for path, (patient, _) in owners.items()
+        if "#" not in path and _digest(pseudonyms, patient) in withdrawn
+    )
+    if found:
+        more = ", ..." if len(found) > 5 else ""
+        raise ValueError(
+            f"{len(found)} input files are of patients who were withdrawn from "
+            f"{output}: {', '.join(found[:5])}{more}. Take them out of the input "
+            f"folder; or delete {list_path}, if the patients may come back"
+        )
+
+
+def _digest(pseudonyms: Pseudonyms, patient: str) -> str:
+    return pseudonyms.of("withdrawn", patient)
+
+
+def _remember(output: pathlib.Path, pseudonyms: Pseudonyms, patient: str) -> None:
+    path = deidentify.private_path(pseudonyms, str(output.absolute()), _KIND)
+    before = path.read_text().split() if path.exists() else []
+    lines = sorted({*before, _digest(pseudonyms, patient)})
+    deidentify.write_private(path, "".join(f"{one}\n" for one in lines))
+
+
+def _forget(output: pathlib.Path, pseudonyms: Pseudonyms, patient: str) -> None:
+    """Takes the patient out of the crosswalk."""
+    path = deidentify.crosswalk_path(pseudonyms, str(output.absolute()))
+    if path is None or not path.exists():
+        return
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = list(csv.reader(file))[1:]
+    deidentify.write_crosswalk(path, (tuple(row) for row in rows if row[1] != patient))
