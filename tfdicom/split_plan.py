@@ -85,7 +85,8 @@ def _warnings(
                 f"split {name!r} gets no patient: {len(assigned)} annotated patients "
                 f"for {len(rule.names)} splits"
             )
-    if rule.fractions and len(rule.names) > 1 and 3 <= len(assigned) < _FEW_PATIENTS:
+    one_draw = rule.fractions and len(rule.names) > 1 and not rule.are_folds
+    if one_draw and 3 <= len(assigned) < _FEW_PATIENTS:
         yield (
             f"{len(assigned)} patients are few for one fixed split; "
             f"--folds={min(len(assigned), 5)} uses them better"

@@ -43,6 +43,11 @@ class SplitRule:
     patients: Mapping[str, str]
     asked: str = dataclasses.field(default=_BY_NAME, compare=False)
 
+    @property
+    def are_folds(self) -> bool:
+        """Whether the splits are for cross-validation."""
+        return _FOLDS.fullmatch(self.asked) is not None
+
 
 def fold_rule(number: int) -> SplitRule:
     """``fold0``, ``fold1`` and so on, of equal size."""
@@ -207,7 +212,7 @@ def assign(
     _check_kept(rule, kept)
     if rule.patients:
         return _by_name(rule, present, kept, fixed)
-    if _FOLDS.fullmatch(rule.asked) and len(present) < len(rule.names):
+    if rule.are_folds and len(present) < len(rule.names):
         raise ValueError(
             f"folds={len(rule.names)}: every fold wants a patient, and "
             f"{len(present)} with annotations are here; ask for fewer folds"
