@@ -31,6 +31,8 @@ def misbehave(path, index, syntax):
         os._exit(3)
     if name == "hang":
         time.sleep(1000)
+    if name == "spin":  # no other thread of Python gets on
+        ctypes.PyDLL(None).sleep(1000)
     if name == "greedy":
         return np.ones(1 << 32)
     if name == "large":
@@ -167,22 +169,27 @@ def test_each_worker_has_a_child_that_ends_with_it(image, method):
 
 
 @needs_proc
-def test_child_ends_when_its_process_is_killed(image):
+@pytest.mark.parametrize("name", ["image", "hang", "spin"])
+def test_child_ends_at_once_when_its_process_is_killed(image, name):
     code = (
-        "import pathlib, sys, time\n"
+        "import pathlib, sys, threading, time\n"
         "from tfdicom.decoder_supervisor import DecoderSupervisor\n"
-        "supervisor = DecoderSupervisor(2 << 30)\n"
-        f"supervisor.decode(pathlib.Path({str(image)!r}), 0, size=1 << 16,\n"
-        f"    seconds=60, syntax={str(ExplicitVRLittleEndian)!r})\n"
+        f"supervisor = DecoderSupervisor(2 << 30, [sys.executable, '-c', {_CHILD!r}])\n"
+        "def decode(path):\n"
+        "    supervisor.decode(pathlib.Path(path), 0, size=1 << 16, seconds=60,\n"
+        f"        syntax={str(ExplicitVRLittleEndian)!r})\n"
+        f"decode({str(image)!r})\n"
         "print(supervisor._child.pid, flush=True)\n"
+        f"decode({str(image.with_name(name))!r})\n"
         "time.sleep(100)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     pid = int(parent.stdout.readline())
+    time.sleep(0.5)
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    for _ in range(100):
+    for _ in range(20):
         if _state(pid) in (None, "Z"):
             return
         time.sleep(0.1)

@@ -178,6 +178,23 @@ def _limit_memory(size: int) -> None:
         pass
 
 
+def _end_with_supervisor(lifeline: int) -> None:
+    """Lets the system end this process when the other end of a pipe is closed.
+
+    A signal ends also a decoder that hangs, which no thread could do. Where the system
+    knows none for pipes, the end of standard input and the alarm are all there is.
+    """
+    try:
+        fcntl = importlib.import_module("fcntl")
+        signal.signal(signal.SIGIO, signal.SIG_DFL)
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+        if os.read(lifeline, 1) == b"":  # it was closed before
+            raise SystemExit
+    except (AttributeError, ImportError, OSError):  # with nothing to read, too
+        pass
+
+
 def _set_alarm(seconds: float) -> None:
     """Ends this process in time even if its supervisor is gone; 0 takes it back."""
     if hasattr(signal, "setitimer"):
@@ -206,6 +223,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    _end_with_supervisor(int(sys.argv[2]))
     _limit_memory(int(sys.argv[1]))
     serve(sys.stdin.buffer, answers)
 

@@ -1,7 +1,8 @@
 """Decodes pixels in a child process that is killed and replaced when it misbehaves.
 
 Decoders are libraries in C: damaged pixels make them crash, hang or ask for all memory.
-Each process that decodes has one child, started when it is first needed.
+Each process that decodes has one child, started when it is first needed; of a pipe
+between them (the lifeline) nothing is read, but its end is the child's.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class DecoderSupervisor:
         python = [sys.executable, "-P", "-m", "tfdicom.decoder_process"]
         self._command = [*(command or python), str(memory)]
         self._child: subprocess.Popen | None = None
+        self._lifeline: int | None = None
         self._lock = threading.Lock()
         # Runs at the end of workers, too, which atexit does not.
         multiprocessing.util.Finalize(None, self._end, exitpriority=10)
@@ -94,19 +96,27 @@ class DecoderSupervisor:
         """The child, started if there is none."""
         if self._child is None or self._child.poll() is not None:
             self._end()
-            self._child = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # libraries in C are chatty
-                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": _search_path()},
-                bufsize=0,
-            )
+            theirs, self._lifeline = os.pipe()
+            try:
+                self._child = subprocess.Popen(
+                    [*self._command, str(theirs)],
+                    pass_fds=(theirs,),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,  # libraries in C are chatty
+                    env={**os.environ, **_ONE_THREAD, "PYTHONPATH": _search_path()},
+                    bufsize=0,
+                )
+            finally:
+                os.close(theirs)
             _Answer(self._child, time.monotonic() + _START_SECONDS).line()
         return self._child
 
     def _end(self) -> None:
         """Kills the child, and waits for it so that no zombie is left."""
+        lifeline, self._lifeline = self._lifeline, None
+        if lifeline is not None:
+            os.close(lifeline)
         child, self._child = self._child, None
         if child is None:
             return
