@@ -27,6 +27,7 @@ from tfdicom.manifest import (
     SplitInfo,
 )
 from tfdicom.plan import Plan
+from tfdicom.privacy_options import KEPT, applied_options
 from tfdicom.shard_content import ShardContent
 from tfdicom.shard_results import ShardResult
 from tfdicom.sources.candidates import TEXT
@@ -93,13 +94,20 @@ def _record_options(
         "edge_rule": _edge_rule(options, rules, survey),
         "fractional_threshold": rules.objects.fractional_threshold,
         "hole_rule": rules.objects.hole_rule,
-        "identifiers": PUBLIC if options.id_key_file == PUBLIC else "keyed",
+        "deidentification": applied_options(options.fact_rules),
+        "identifiers": _identifiers(options),
         "identity_key": ledger.key_fingerprint,
         "include_unannotated": options.include_unannotated,
         "layout": survey.listing.layout,
         "patient_from": options.patient_from.partition(":")[0],
         "several_annotations": options.several_annotations,
     }
+
+
+def _identifiers(options: ConvertOptions) -> str:
+    if options.keep_identifiers:
+        return KEPT
+    return PUBLIC if options.id_key_file == PUBLIC else "keyed"
 
 
 def _edge_rule(options: ConvertOptions, rules: AnnotationRules, survey: Survey) -> str:

@@ -23,7 +23,7 @@ _DAYS_IN_A_YEAR = 365.25
 _LONGEST_SHIFT = 3652
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class PatientFacts:
     """What a header says of the patient and the days, as it stands there.
 

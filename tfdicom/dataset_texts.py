@@ -1,0 +1,168 @@
+"""Everything that a finished data set holds, piece by piece, with the place of each.
+
+Texts come one by one; bytes that are no text (pixels, planes) come as they are. Strings
+that the package itself writes, whatever the source, are not among them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from tfdicom import example_wire, files, known_terms, manifest, tfrecord_file
+from tfdicom.convert_options import ConvertOptions
+from tfdicom.example_schema import BYTES, FEATURES, TEXT
+from tfdicom.manifest import Manifest
+from tfdicom.reasons import FINDINGS, REASONS
+
+#: Key of a piece that is the name of a file.
+FILE_NAME = "name of the file"
+_BY_KEY = {feature.key: feature for feature in FEATURES.values()}
+# What the user typed: classes, structures and the columns of a table of labels.
+_CHOSEN = frozenset(
+    FEATURES[name].key
+    for name in (
+        "classes",
+        "class_expressions",
+        "contour_structures",
+        "label_names",
+        "label_values",
+    )
+)
+# Counts of grey values in a sidecar: letters, and no words.
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{64,}={0,2}")
+_INDEX_TEXTS = 2  # the columns key and shard; the others are numbers and patterns
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Piece:
+    """A text or some bytes of a data set.
+
+    Attributes:
+      file: Relative path of the file.
+      record: Number of the record, from 0; None outside of records.
+      key: Key of the feature, or path of the value in a JSON file.
+      data: The text in UTF-8, or the bytes.
+      is_text: Whether it is a text.
+      chosen: Whether it is what the user typed: a class, a label.
+    """
+
+    file: str
+    record: int | None
+    key: str
+    data: bytes
+    is_text: bool = True
+    chosen: bool = False
+
+
+def pieces(data_dir: str | pathlib.Path, found: Manifest) -> Iterator[Piece]:
+    """Every piece of a data set, other files in its folder included.
+
+    Raises:
+      ValueError: A shard is damaged.
+    """
+    folder = files.path_of(data_dir)
+    chosen = _chosen_texts(found)
+    for name in files.walk(folder):
+        yield Piece(name, None, FILE_NAME, name.encode(errors="surrogateescape"))
+        if name.endswith(".tfrecord"):
+            yield from _records(folder / name, name, found.compression)
+        else:
+            yield from _other(folder / name, name, chosen)
+
+
+def _chosen_texts(found: Manifest) -> frozenset[str]:
+    classes = {text for one in found.classes for text in (one.name, one.expression)}
+    labels = {text for one in found.labels for text in _strings(vars(one))}
+    return frozenset(classes | labels)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from _strings(key)
+            yield from _strings(one)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _strings(one)
+
+
+def _records(path: pathlib.Path, name: str, compression: str) -> Iterator[Piece]:
+    records = tfrecord_file.read_records(path, compression=compression)
+    for number, data in enumerate(records):
+        for key, (kind, values) in example_wire.decode(data).items():
+            feature = _BY_KEY.get(key)
+            if feature is None:
+                yield Piece(name, number, "key of a feature", key.encode())
+            if kind != BYTES:
+                continue
+            is_text = feature is None or feature.kind == TEXT
+            check = known_terms.CHECKED.get(feature.name) if feature else None
+            for value in values:
+                if is_text and (
+                    value in _FIXED_BYTES or (check and check(value.decode()))
+                ):
+                    continue
+                yield Piece(name, number, key, value, is_text, key in _CHOSEN)
+
+
+def _other(path: pathlib.Path, name: str, chosen: frozenset[str]) -> Iterator[Piece]:
+    data = path.read_bytes()
+    try:
+        if name.endswith(".json"):
+            documents = [json.loads(data)]
+        elif name.endswith(".jsonl"):
+            documents = [json.loads(line) for line in data.splitlines()]
+        elif name.endswith(".index"):
+            for line in data.splitlines():
+                for text in line.split(b"\t")[:_INDEX_TEXTS]:
+                    yield Piece(name, None, "a line", text)
+            return
+        else:
+            raise ValueError
+    except ValueError:  # of another kind, or damaged
+        yield Piece(name, None, "the file", data)
+        return
+    for document in documents:
+        for key, text in _json_texts(document, ""):
+            if text not in _FIXED:
+                data = text.encode(errors="surrogatepass")
+                is_text = not _BASE64.fullmatch(data)
+                yield Piece(name, None, key, data, is_text, text in chosen)
+
+
+def _json_texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Path and text of every string, names of fields included; numbers are none."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            yield key, name
+            yield from _json_texts(one, f"{key}.{name}" if name in _FIXED else key)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _json_texts(one, key)
+
+
+def _fixed_texts() -> frozenset[str]:
+    """Strings that the package writes of its own, whatever the source holds."""
+    found: set[str] = {*REASONS, *FINDINGS, *FINDINGS.values()}
+    for reason in REASONS.values():
+        found |= {reason.sentence, reason.hint}
+    for one in vars(manifest).values():
+        if isinstance(one, type) and dataclasses.is_dataclass(one):
+            found |= {field.name for field in dataclasses.fields(one)}
+    for field in dataclasses.fields(ConvertOptions):
+        found |= {field.name, *(field.metadata["choices"] or ())}
+    found |= {*known_terms.MODALITIES, *known_terms.PHOTOMETRIC_INTERPRETATIONS}
+    return frozenset(found | {"frame", "train", "validation", "test", "all"})
+
+
+_FIXED = _fixed_texts()
+_FIXED_BYTES = frozenset(text.encode() for text in _FIXED)
