@@ -3,9 +3,13 @@ import hashlib
 import os
 import pathlib
 import sys
+import threading
+import time
+import uuid
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests import synthetic
 from tfdicom import files, shard_copies, tfrecord_file
@@ -180,22 +184,133 @@ def test_read_from_copies_is_read_from_the_data_set(tmp_path, compression, expec
     assert len(_files(tmp_path / "copies")) == 2
 
 
-@pytest.mark.parametrize("compression", ["none", "zlib"])
-def test_copies_bring_a_remote_data_set_near(tmp_path, compression, expected):
-    folder = _written(tmp_path / "data", compression)
-    remote = files.path_of(f"memory://{compression}")
-    for path in folder.iterdir():
-        (remote / path.name).write_bytes(path.read_bytes())
-    copies = str(tmp_path / "copies")
-    _assert_equal(_read(f"memory://{compression}", cache=copies), expected)
-    shard = "train-00001-of-00002.tfrecord"
-    data = bytearray((folder / shard).read_bytes())
+# --- Far shards, which are fetched in the background -------------------------------
+
+
+@pytest.fixture
+def far(tmp_path, monkeypatch):
+    """Makes data sets where TensorFlow has no file system; an empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def made(compression="none"):
+        folder = _written(tmp_path / f"data-{compression}", compression)
+        remote = files.path_of(f"memory://{uuid.uuid4().hex}")
+        for path in folder.iterdir():
+            (remote / path.name).write_bytes(path.read_bytes())
+        return remote
+
+    return made
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Shards come no sooner than this is set."""
+    event, copy = threading.Event(), shard_copies._copy
+
+    def waiting(*arguments):
+        event.wait(20)
+        copy(*arguments)
+
+    monkeypatch.setattr(shard_copies, "_copy", waiting)
+    return event
+
+
+def _damage(shard):
+    data = bytearray(shard.read_bytes())
     data[:40] = bytes(40)
-    (remote / shard).write_bytes(bytes(data))
-    for path in pathlib.Path(copies).iterdir():
-        path.unlink()
-    with pytest.raises(ValueError, match=f"memory://{compression}/{shard} "):
-        input_fn(f"memory://{compression}", cache=copies)
+    shard.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("compression", "cache"), [("zlib", "none"), ("none", "auto"), ("none", "folder")]
+)
+def test_far_shards_are_fetched(tmp_path, far, compression, cache, expected, capfd):
+    folder = str(tmp_path / "copies")
+    asked = folder if cache == "folder" else cache
+    remote = far(compression)
+    _assert_equal(_read(remote, cache=asked), expected)
+    copies = folder if cache == "folder" else str(tmp_path / "cache/tfdicom/shards")
+    said = f"tfdicom: fetching in the background 2 shards, 0 MB, to {copies}\n"
+    assert said in capfd.readouterr().err
+    assert len(_files(pathlib.Path(copies))) == 2
+    _assert_equal(_read(str(remote), cache=asked), expected)
+    assert "fetching" not in capfd.readouterr().err
+
+
+def test_reading_begins_at_once_and_waits_for_shards(far, held, expected):
+    remote = far()
+    found = []
+    reader = threading.Thread(target=lambda: found.append(_read(remote, cache="none")))
+    reader.start()
+    reader.join(1.0)
+    assert reader.is_alive()
+    held.set()
+    reader.join()
+    _assert_equal(found[0], expected)
+
+
+def test_in_order_the_first_shard_is_enough(far, monkeypatch):
+    copy, second = shard_copies._copy, threading.Event()
+
+    def waiting(source, target, plan, number, stopped):
+        if number == 1:
+            second.wait(20)
+        copy(source, target, plan, number, stopped)
+
+    monkeypatch.setattr(shard_copies, "_copy", waiting)
+    fields = {"training": False, "batch_size": 1, "cache": "none"}
+    # Batches are fetched ahead of the one that is asked for.
+    batches = iter(input_fn(far(), **fields).take(1))
+    next(batches)
+    assert not second.is_set()
+    second.set()
+
+
+def test_a_wrong_checksum_ends_the_reading_and_names_the_shard(far, tmp_path):
+    remote = far()
+    shard = "train-00001-of-00002.tfrecord"
+    _damage(remote / shard)
+    message = f"{remote.name}/{shard} is not the file that the manifest describes"
+    for cache in ("auto", "none"):  # it is no copy for the next run
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            _read(remote, cache=cache)
+    found = _files(tmp_path / "cache/tfdicom/shards")
+    assert not [name for name in found if name.endswith(shard)]
+
+
+def test_far_shards_in_a_graph(far, held, expected):
+    remote = far()
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        data = input_fn(remote, jit_compile=False, batch_size=3, with_info=True)
+        batch = tf.compat.v1.data.make_one_shot_iterator(data).get_next()
+        threading.Timer(0.3, held.set).start()
+        np.testing.assert_array_equal(session.run(batch)[0], expected[1][:3])
+
+
+def test_a_far_shard_of_another_size_is_refused_at_once(far):
+    remote = far()
+    (remote / "train-00001-of-00002.tfrecord").write_bytes(b"short")
+    with pytest.raises(ValueError, match="has 5 bytes, dataset.json says"):
+        input_fn(remote)
+    (remote / "train-00001-of-00002.tfrecord").unlink()
+    with pytest.raises(FileNotFoundError, match="00001-of-00002.tfrecord is missing"):
+        input_fn(remote)
+
+
+def test_workers_of_a_service_cannot_read_far_shards(far):
+    with pytest.raises(ValueError, match="data_service='localhost:1': its workers"):
+        input_fn(far(), data_service="localhost:1")
+
+
+def test_what_killed_processes_left_is_removed(far, tmp_path):
+    folder = tmp_path / "cache/tfdicom/shards"
+    folder.mkdir(parents=True)
+    for name, age in {"old.partial": 90_000, "new.partial": 60, "old": 90_000}.items():
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - age,) * 2)
+    _read(far())
+    left = [name for name in _files(folder) if "train" not in name]
+    assert left == ["new.partial", "old"]
 
 
 def test_damage_cannot_be_skipped_in_a_copy(tmp_path):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
-from tfdicom import example_parser, example_table
+from tfdicom import example_parser, example_table, files
 from tfdicom.augment import augment_options
 from tfdicom.augment.augment_options import AugmentOptions
 from tfdicom.input_options import AUTO, InputOptions
@@ -18,7 +18,7 @@ from tfdicom.input_pipeline import input_fn
 from tfdicom.input_plan import InputPlan
 from tfdicom.manifest import load_manifest
 from tfdicom.plan_reading import plan_reading
-from tfdicom.record_reading import RecordReader
+from tfdicom.record_reading import RecordReader, are_far
 
 RAW, PARSE, PIXELS, INFO = "raw read", "parse", "grey values and masks", "info"
 _GROUPS: Mapping[str, Sequence[str]] = {
@@ -88,8 +88,9 @@ def diagnose(
       FileNotFoundError: There is no data set, or a shard is missing.
     """
     endless = dataclasses.replace(options, num_epochs=0)
-    plan = plan_reading(load_manifest(os.fspath(data_dir)), split, options)
-    table = example_table.read_table([os.fspath(data_dir)], plan)
+    folder = files.text_of(data_dir)
+    plan = plan_reading(load_manifest(folder), split, options, far=are_far([folder]))
+    table = example_table.read_table([folder], plan)
     raw = RecordReader(table, plan).in_order().map(lambda record, _: record)
     raw = raw.repeat().batch(options.batch_size)
     stages = {RAW: raw, PARSE: _parsed(raw, plan)}

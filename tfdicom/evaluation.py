@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tfdicom import dataset_reading, example_schema
+from tfdicom import dataset_reading, example_schema, files
 from tfdicom.evaluation_result import EvaluationResult
 from tfdicom.example_schema import FrameExample
 from tfdicom.input_options import (
@@ -78,7 +78,7 @@ def evaluate(
     reading = _reading(options)
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold={threshold!r}: above 0 and up to 1 is allowed")
-    folder = os.fspath(data_dir)
+    folder = files.text_of(data_dir)
     plan = plan_reading(load_manifest(folder), split, reading, names=[folder])
     scores = Evaluation(plan.class_names)
     records = dataset_reading.read_examples(folder, split)

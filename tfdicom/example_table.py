@@ -34,6 +34,8 @@ class ExampleTable:
         pixel.
       keys: Bytes, 32 hexadecimal digits.
       damaged: Records that cannot be read and are left out, in words.
+      failure: File that appears when a copy that is under way cannot be made, and says
+        why; empty where all of them are there.
     """
 
     paths: tuple[str, ...]
@@ -45,6 +47,7 @@ class ExampleTable:
     absent: np.ndarray
     keys: np.ndarray
     damaged: tuple[str, ...] = ()
+    failure: str = ""
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -78,8 +81,13 @@ def read_table(folders: Sequence[str], plan: InputPlan) -> ExampleTable:
         ]
     if not rows:
         raise ValueError("no record can be read: " + "; ".join(damaged[:_NAMED]))
-    local = shard_copies.copied(paths, plan) if plan.copies_to else paths
-    return _table(local, rows, plan, damaged)
+    failure = ""
+    if plan.far:
+        paths, failure = shard_copies.coming(paths, plan)
+    elif plan.copies_to:
+        paths = shard_copies.copied(paths, plan)
+    table = _table(paths, rows, plan, damaged)
+    return dataclasses.replace(table, failure=failure)
 
 
 def without_damaged(plan: InputPlan, table: ExampleTable) -> InputPlan:
@@ -176,14 +184,15 @@ def shard_paths(folders: Sequence[str], plan: InputPlan) -> tuple[str, ...]:
       ValueError: A shard has another size, and damage is not to be skipped.
     """
     paths = []
+    sizes = [files.sizes(files.path_of(folder)) for folder in folders]
     for shard in plan.shards:
         path = files.path_of(folders[shard.data_set]) / shard.info.file
-        if not path.exists():
+        size = sizes[shard.data_set].get(shard.info.file)
+        if size is None:
             raise FileNotFoundError(
                 f"{path} is missing though {MANIFEST} names it; copy it here, or "
                 "convert again"
             )
-        size = path.stat().st_size
         if size != shard.info.size and plan.options.on_corrupt != SKIP:
             raise ValueError(
                 f"{path} has {size} bytes, {MANIFEST} says {shard.info.size}; copy it "
@@ -198,7 +207,7 @@ def _damaged(
     path: str, entries: Sequence[IndexEntry], plan: InputPlan
 ) -> dict[int, str]:
     """The records of a shard that cannot be read, if they are to be skipped."""
-    if plan.options.on_corrupt != SKIP:
+    if plan.options.on_corrupt != SKIP or plan.far:  # no copy is made of damage
         return {}
     found: dict[int, str] = {}
     opened = files.path_of(path)

@@ -7,6 +7,7 @@ universal_pathlib, without one they are local.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import errno
 import os
 import pathlib
@@ -20,6 +21,7 @@ from tfdicom.folder_lock import lock as lock
 #: Size of a file, and what is another after a change.
 Stamp = tuple[int, int | str]
 
+_CHUNK = 1 << 20
 PARTIAL = ".partial"  # ending of a file that is being written
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -161,6 +163,15 @@ def read_text(path: pathlib.Path, *, flag: str = "") -> str:
     except OSError as error:
         reason = error.strerror or error
         raise ValueError(f"{named} cannot be read: {reason}") from error
+
+
+def sha256_of(path: pathlib.Path) -> str:
+    """SHA-256 of a whole file, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

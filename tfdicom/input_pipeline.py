@@ -14,7 +14,9 @@ from tfdicom import (
     data_service,
     epoch_order,
     example_table,
+    files,
     frame_batch,
+    record_reading,
     split_in_memory,
 )
 from tfdicom.announcements import announce
@@ -95,6 +97,7 @@ def input_fn(
         names=folders,
         params=params,
         input_context=input_context,
+        far=record_reading.are_far(folders),
     )
     if options.service is not None:
         data_service.wait_for_dispatcher(options.service, options.data_service_timeout)
@@ -108,8 +111,10 @@ def input_fn(
 
 
 def _folders(data_dir: DataDir | Sequence[DataDir]) -> list[str]:
-    several = [data_dir] if isinstance(data_dir, (str, os.PathLike)) else data_dir
-    folders = [os.fspath(one) for one in several]
+    if isinstance(data_dir, Sequence) and not isinstance(data_dir, str):
+        folders = [files.text_of(one) for one in data_dir]
+    else:
+        folders = [files.text_of(data_dir)]  # type: ignore[arg-type]
     real = {one if "://" in one else os.path.realpath(one) for one in folders}
     if not folders or len(real) < len(folders):
         raise ValueError(f"data_dir={folders}: name each data set once")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from tfdicom import normalization
+from tfdicom import files, normalization
 from tfdicom.augment import LONGEST_PLAIN_STEP, PACKED_PLANES
 from tfdicom.augment.augment_options import CROPS, MOVES
 from tfdicom.augment.presets import AugmentOptions
@@ -47,6 +47,7 @@ class InputPlan:
       compression: As ``TFRecordDataset`` names it.
       examples: Examples in an epoch.
       left_out: Examples in the files that ``unannotated='drop'`` leaves out.
+      far: Whether a shard lies where TensorFlow knows no file system.
       fits: Whether the split is small enough for ``cache='auto'`` to keep it.
       classes: Channels of the mask, and where the data sets have them.
       labels: What becomes of the mask.
@@ -68,6 +69,7 @@ class InputPlan:
     compression: str
     examples: int
     left_out: int
+    far: bool
     fits: bool
     classes: ClassLayout
     labels: LabelPlan
@@ -171,9 +173,11 @@ class InputPlan:
 
     @property
     def copies_to(self) -> str | None:
-        """Folder to which the shards are copied first, if one was given."""
+        """Folder for copies of the shards: the one given, or that for far ones."""
         asked = self.options.cache
-        return None if asked in (AUTO, MEMORY, NO_CACHE) else asked
+        if asked not in (AUTO, MEMORY, NO_CACHE):
+            return asked
+        return str(files.cache_folder() / "shards") if self.far else None
 
     @property
     def crop_weights(self) -> tuple[float, ...] | None:

@@ -45,6 +45,11 @@ def check_service(plan: InputPlan, input_context: Any) -> None:
             f"{asked}: its workers read anew each epoch, so that cache="
             f"{options.cache!r} is of no use; choose {AUTO} or {NO_CACHE}"
         )
+    if plan.far:
+        raise ValueError(
+            f"{asked}: its workers read the shards where they lie, and TensorFlow has "
+            "no file system for that; copy the data set to where all of them see it"
+        )
     if plan.compression:
         raise ValueError(
             f"{asked}: the records of a compressed data set cannot be gone to one by "

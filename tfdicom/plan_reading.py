@@ -43,6 +43,7 @@ def plan_reading(
     names: Sequence[str] = (),
     params: Mapping[str, Any] | None = None,
     input_context: Any = None,
+    far: bool = False,
 ) -> InputPlan:
     """Works out what to read.
 
@@ -54,6 +55,7 @@ def plan_reading(
       params: Of an Estimator; its ``batch_size`` wins over that of the options.
       input_context: ``tf.distribute.InputContext``; this pipeline reads its share of
         the shards.
+      far: Whether a data set lies where TensorFlow knows no file system.
 
     Raises:
       ValueError: The data sets cannot give what is asked for; says what they have.
@@ -98,6 +100,7 @@ def plan_reading(
         compression=_compression(several),
         examples=kept,
         left_out=examples - kept,
+        far=far,
         fits=_fits(shards, options),
         classes=classes,
         labels=label_plan(several, parts[0], classes, options, names=names),

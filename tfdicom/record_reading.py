@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from tfdicom.example_table import ExampleTable
@@ -9,6 +11,16 @@ from tfdicom.input_plan import InputPlan
 from tfdicom.kernel import as_written
 
 _TEXT = tf.TensorSpec([], tf.string)
+_NUMBER = tf.TensorSpec([], tf.int64)
+_POLL_SECONDS = 0.1
+_ENDLESS = 2**62
+
+
+def are_far(folders: Sequence[str]) -> bool:
+    """Whether a data set lies where TensorFlow knows no file system."""
+    known = tf.io.gfile.get_registered_schemes()
+    schemes = (folder.partition("://") for folder in folders)
+    return any(rest and scheme not in known for scheme, rest, _ in schemes)
 
 
 class RecordReader:
@@ -23,6 +35,7 @@ class RecordReader:
         self._compression = "" if plan.copies_to else plan.compression
         self._table = table
         self._paths = tf.constant(table.paths)
+        self._failure = table.failure
         self._shard = tf.constant(table.shard)
         self._number = tf.constant(table.number)
         self._offset = tf.constant(table.offset)
@@ -46,14 +59,14 @@ class RecordReader:
           InvalidArgumentError: When it runs: the record is damaged, or cannot be read.
         """
         path = tf.gather(self._paths, tf.gather(self._shard, place))
-        variant = tf.raw_ops.TFRecordDatasetV2(
-            filenames=[path],
-            compression_type="",
-            buffer_size=0,
-            byte_offsets=[tf.gather(self._offset, place)],
-        )
-        found = _or_empty(tf.data.experimental.from_variant(variant, _TEXT), 1)
-        _, record = found.take(1).get_single_element()
+        offset = tf.gather(self._offset, place)
+        record = _record_at(path, offset, log_warning=not self._failure)
+        if self._failure:
+            record = tf.cond(
+                tf.equal(tf.strings.length(record), 0),
+                lambda: _record_at(_when_there(path, self._failure), offset),
+                lambda: record,
+            )
         return _whole(record, path, tf.gather(self._number, place))
 
     def in_order(self) -> tf.data.Dataset:
@@ -85,7 +98,50 @@ class RecordReader:
         return chosen.map(lambda number, pair: _whole(pair[1], path, number))
 
 
-def _or_empty(records: tf.data.Dataset, count: int | tf.Tensor) -> tf.data.Dataset:
+def _record_at(
+    path: tf.Tensor, offset: tf.Tensor, *, log_warning: bool = True
+) -> tf.Tensor:
+    """The record there; empty if it cannot be read."""
+    variant = tf.raw_ops.TFRecordDatasetV2(
+        filenames=[path], compression_type="", buffer_size=0, byte_offsets=[offset]
+    )
+    records = tf.data.experimental.from_variant(variant, _TEXT)
+    found = _or_empty(records, 1, log_warning=log_warning)
+    return found.take(1).get_single_element()[1]
+
+
+def _when_there(path: tf.Tensor, failure: str) -> tf.Tensor:
+    """The path of a copy that is under way, when it has been made.
+
+    Waits in graph operations: for the copy, or for the file that says why there will
+    be none.
+    """
+    ticks = tf.data.Dataset.range(_ENDLESS)
+    variant = tf.raw_ops.SleepDataset(
+        input_dataset=tf.data.experimental.to_variant(ticks),
+        sleep_microseconds=tf.constant(int(_POLL_SECONDS * 1e6), tf.int64),
+        output_types=[tf.int64],
+        output_shapes=[[]],
+    )
+    ticks = tf.data.experimental.from_variant(variant, _NUMBER)
+    reason = tf.data.Dataset.from_tensors(failure).map(tf.io.read_file)
+
+    @as_written
+    def looked(_: tf.Tensor) -> tf.data.Dataset:
+        # A file that cannot be opened would be tried for ever, without the range.
+        byte = tf.data.FixedLengthRecordDataset(path, 1)
+        there = tf.data.Dataset.zip((tf.data.Dataset.range(1), byte)).map(lambda *_: "")
+        return there.concatenate(reason).ignore_errors(log_warning=False)
+
+    message = ticks.flat_map(looked).take(1).get_single_element()
+    check = tf.debugging.Assert(tf.equal(message, ""), [message])
+    with tf.control_dependencies([check] if check is not None else []):
+        return tf.identity(path)
+
+
+def _or_empty(
+    records: tf.data.Dataset, count: int | tf.Tensor, *, log_warning: bool = True
+) -> tf.data.Dataset:
     """So many records, in pairs; where one cannot be read, the empty one, and the end.
 
     The error of a reader names neither the file nor the record, and cannot be caught.
@@ -93,7 +149,7 @@ def _or_empty(records: tf.data.Dataset, count: int | tf.Tensor) -> tf.data.Datas
     # Each try takes a number: a file that cannot be opened would be tried for ever.
     tried = tf.data.Dataset.zip((tf.data.Dataset.range(count), records))
     end = tf.data.Dataset.from_tensors((tf.constant(-1, tf.int64), ""))
-    return tried.ignore_errors(log_warning=True).concatenate(end)
+    return tried.ignore_errors(log_warning=log_warning).concatenate(end)
 
 
 def _whole(record: tf.Tensor, path: tf.Tensor, number: tf.Tensor) -> tf.Tensor:

@@ -7,19 +7,23 @@ and is never that of another data set.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import pathlib
 import sys
+import time
 import uuid
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
-from tfdicom import files, tfrecord_file
+from tfdicom import background_work, files, tfrecord_file
 from tfdicom.input_plan import InputPlan
 from tfdicom.manifest import ShardInfo
 
 _CHUNK = 1 << 20
+_THREADS = 4
+_ABANDONED_SECONDS = 24 * 3600
 _ADVICE = (
     "copy it again, convert again, or leave damaged records out with "
     "on_corrupt='skip' and cache='memory'"
@@ -37,24 +41,68 @@ def copied(paths: Sequence[str], plan: InputPlan) -> tuple[str, ...]:
       ValueError: A shard has not the checksum that the manifest says, or the folder
         cannot be written.
     """
-    folder = files.path_of(plan.copies_to or "")
-    targets = [_name(folder, shard.info) for shard in plan.shards]
-    try:
-        todo = [number for number, target in enumerate(targets) if not target.exists()]
+    with _named(plan):
+        targets, todo = _wanted(plan)
         if todo:
-            _announce(plan, todo, folder)
-            folder.mkdir(parents=True, exist_ok=True)
+            _announce(plan, todo, "copying")
         for number in todo:
             _copy(files.path_of(paths[number]), targets[number], plan, number)
-    except OSError as error:
-        raise ValueError(f"cache={plan.copies_to!r}: {error}") from error
     return tuple(map(str, targets))
 
 
-def _announce(plan: InputPlan, todo: Sequence[int], folder: pathlib.Path) -> None:
+def coming(paths: Sequence[str], plan: InputPlan) -> tuple[tuple[str, ...], str]:
+    """As ``copied``, but those that are missing are made while reading goes on.
+
+    Args:
+      paths: Of the shards.
+      plan: Whose ``copies_to`` names the folder.
+
+    Returns:
+      Paths of the copies, each of which is there when it is whole; and the path of a
+      file that appears if one cannot be made, and says why. It is empty if all of them
+      are there.
+
+    Raises:
+      ValueError: The folder cannot be written.
+    """
+    with _named(plan):
+        targets, todo = _wanted(plan)
+        local = tuple(map(str, targets))
+        if not todo:
+            return local, ""
+        _announce(plan, todo, "fetching in the background")
+        _remove_abandoned(targets[0].parent)
+
+    def copy(number: int, stopped: Callable[[], bool]) -> None:
+        source = files.path_of(paths[number])
+        with _named(plan):
+            _copy(source, targets[number], plan, number, stopped)
+
+    return local, background_work.start(copy, todo, threads=_THREADS)
+
+
+@contextlib.contextmanager
+def _named(plan: InputPlan) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"cache={plan.copies_to!r}: {error}") from error
+
+
+def _wanted(plan: InputPlan) -> tuple[list[pathlib.Path], list[int]]:
+    """Where the copies lie, and the numbers of those that are not there."""
+    folder = files.path_of(plan.copies_to or "")
+    targets = [_name(folder, shard.info) for shard in plan.shards]
+    todo = [number for number, target in enumerate(targets) if not target.exists()]
+    if todo:
+        folder.mkdir(parents=True, exist_ok=True)
+    return targets, todo
+
+
+def _announce(plan: InputPlan, todo: Sequence[int], doing: str) -> None:
     size = sum(plan.shards[number].info.data_size for number in todo) / 1e6
     print(
-        f"tfdicom: copying {len(todo)} shards, {size:.0f} MB, to {folder}",
+        f"tfdicom: {doing} {len(todo)} shards, {size:.0f} MB, to {plan.copies_to}",
         file=sys.stderr,
     )
 
@@ -63,16 +111,30 @@ def _name(folder: pathlib.Path, shard: ShardInfo) -> pathlib.Path:
     return folder / f"{shard.sha256[:16]}-{shard.file}"
 
 
+def _remove_abandoned(folder: pathlib.Path) -> None:
+    """Removes what processes left that were killed while they copied."""
+    for path in folder.glob(f"*{files.PARTIAL}"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
+                path.unlink()
+
+
 def _copy(
-    source: pathlib.Path, target: pathlib.Path, plan: InputPlan, number: int
+    source: pathlib.Path,
+    target: pathlib.Path,
+    plan: InputPlan,
+    number: int,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> None:
     shard = plan.shards[number].info
     digest = hashlib.sha256()
     # Other processes, on other machines too, may copy the same shard at the same time.
     own = target.with_name(f"{uuid.uuid4().hex[:16]}-{target.name}")
-    with source.open("rb") as file, files.written_whole(own) as copy:
+    with files.opened(source) as file, files.written_whole(own) as copy:
         try:
             for data in _plain(file, digest, plan.compression.lower()):
+                if stopped():
+                    raise InterruptedError("the program ends")
                 copy.write(data)
         except zlib.error as error:
             raise ValueError(
