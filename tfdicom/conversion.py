@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from tfdicom import (
+    conversion_record,
     conversion_state,
     files,
     header_cache,
@@ -49,8 +50,8 @@ class ConversionResult:
       seconds: Time it took.
       crosswalk: Where the crosswalk lies; None for public data.
       written: Shards that were written.
-      reused: Shards that were there already, from before or from a run that was
-        stopped.
+      reused: Number of shards that were there already, from before or from a run
+        that was stopped.
       kept_patients: Patients whose records were there already.
     """
 
@@ -60,7 +61,7 @@ class ConversionResult:
     ledger: Ledger
     seconds: float
     crosswalk: pathlib.Path | None = None
-    written: int = 0
+    written: tuple[str, ...] = ()
     reused: int = 0
     kept_patients: int = 0
 
@@ -91,6 +92,24 @@ def convert(*, options: ConvertOptions) -> ConversionResult:
             prepared.ledger,
             time.monotonic() - start,
         )
+    return _run(options, thorough=False)
+
+
+@processes.rarely_collecting()
+def rebuild(options: ConvertOptions) -> ConversionResult:
+    """As ``convert``, but reads every shard that is there: damaged ones are made anew.
+
+    Args:
+      options: Those that the data set was made with.
+
+    Raises:
+      ValueError: As ``convert``.
+    """
+    return _run(options, thorough=True)
+
+
+def _run(options: ConvertOptions, *, thorough: bool) -> ConversionResult:
+    start = time.monotonic()
     if not options.output_dir:
         raise ValueError("output_dir is missing: name the folder for the data set")
     output = files.path_of(options.output_dir)
@@ -98,13 +117,13 @@ def convert(*, options: ConvertOptions) -> ConversionResult:
     output_folder.refuse_foreign(output, overwrite=options.overwrite)
     with output_folder.workspace(output) as aside:
         try:
-            result = _convert(output, aside, options)
+            result = _convert(output, aside, options, thorough)
         except InputsChanged:
             # Who mends what a conversion was refused for does not go on with that one.
             if not output_folder.is_refused(aside):
                 raise
             output_folder.clear(aside)
-            result = _convert(output, aside, options)
+            result = _convert(output, aside, options, thorough)
     return dataclasses.replace(result, seconds=time.monotonic() - start)
 
 
@@ -117,7 +136,7 @@ def _refuse_inside(output: pathlib.Path, options: ConvertOptions) -> None:
 
 
 def _convert(
-    output: pathlib.Path, aside: pathlib.Path, options: ConvertOptions
+    output: pathlib.Path, aside: pathlib.Path, options: ConvertOptions, thorough: bool
 ) -> ConversionResult:
     """Converts into a folder that nobody else writes to."""
     pseudonyms = identity_of(options)
@@ -135,7 +154,14 @@ def _convert(
     )
     folders = [aside] if replaces else [aside, output]
     names = {pseudonyms.of("candidate", path): path for path in prepared.survey.files}
-    work = find_work(prepared.plan, job, folders if before else [], contents, names)
+    work = find_work(
+        prepared.plan,
+        job,
+        folders if before else [],
+        contents,
+        names,
+        thorough=thorough,
+    )
     _announce(work)
     conversion_state.write_state(aside, state)
     _write_shards(prepared, job, work, contents)
@@ -144,6 +170,8 @@ def _convert(
     crosswalk = crosswalk_path(pseudonyms, str(output.absolute()))
     if crosswalk:
         prepared.ledger.write_crosswalk(crosswalk)
+    record = conversion_record.path_for(pseudonyms, output)
+    conversion_record.write(record, options)
     return ConversionResult(
         manifest,
         prepared.plan,
@@ -151,7 +179,7 @@ def _convert(
         prepared.ledger,
         0.0,
         crosswalk,
-        written=len(work.tasks),
+        written=tuple(task.shard.file for task in work.tasks),
         reused=len(work.whole),
         kept_patients=work.kept_patients,
     )
@@ -373,7 +401,7 @@ def conversion_summary(result: ConversionResult, options: ConvertOptions) -> str
     if result.kept_patients:
         lines.append(
             f"Reused: {result.reused} shards as they were, {result.kept_patients} "
-            f"patients; written: {result.written} shards."
+            f"patients; written: {len(result.written)} shards."
         )
     lines.append(
         f"{total} examples in {options.output_dir}, {result.seconds:.1f} s. See them: "

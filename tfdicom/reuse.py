@@ -6,7 +6,7 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from tfdicom import shard_results
+from tfdicom import files, shard_results
 from tfdicom.conversion_state import InputsChanged
 from tfdicom.plan import Plan, ShardPlan
 from tfdicom.shard_results import PatientResult, ShardResult
@@ -35,6 +35,8 @@ def find_work(
     folders: Sequence[pathlib.Path],
     contents: SourceContents,
     paths: Mapping[str, str],
+    *,
+    thorough: bool = False,
 ) -> Work:
     """Compares the plan with what is there.
 
@@ -44,6 +46,7 @@ def find_work(
       folders: Where shards may lie already, the newest first.
       contents: What the source files hold.
       paths: Source files by candidate.
+      thorough: Whether to read what is there, and to write damaged shards again.
 
     Raises:
       InputsChanged: A source file has changed since its records were made.
@@ -53,7 +56,7 @@ def find_work(
     whole: dict[str, pathlib.Path] = {}
     kept_patients = 0
     for shard in plan.shards:
-        found = _newest(folders, shard)
+        found = _newest(folders, shard, thorough=thorough)
         if found is None:
             tasks.append(ShardTask(shard))
             continue
@@ -79,16 +82,23 @@ def find_work(
 
 
 def _newest(
-    folders: Sequence[pathlib.Path], shard: ShardPlan
+    folders: Sequence[pathlib.Path], shard: ShardPlan, *, thorough: bool
 ) -> tuple[pathlib.Path, ShardResult] | None:
     """The first folder with both the shard, of its proper size, and its result."""
     for folder in folders:
+        path = folder / shard.file
         try:
             result = shard_results.read(folder, shard.file)
-            size = (folder / shard.file).stat().st_size
+            size = path.stat().st_size
         except FileNotFoundError:
             continue
-        if size == result.info.size and result.split == shard.split:
+        except ValueError:
+            if thorough:
+                continue
+            raise
+        if size != result.info.size or result.split != shard.split:
+            continue
+        if not thorough or files.sha256_of(path) == result.info.sha256:
             return folder, result
     return None
 

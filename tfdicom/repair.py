@@ -1,0 +1,108 @@
+"""Makes damaged shards of a data set anew, from the source, and proves them right."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import sys
+
+from tfdicom import conversion, conversion_record, files
+from tfdicom.convert_options import ConvertOptions
+from tfdicom.deidentify import PUBLIC, load_pseudonyms
+from tfdicom.manifest import Manifest, load_manifest
+from tfdicom.verification import VerifyResult
+from tfdicom.verify import verify
+
+
+@dataclasses.dataclass(frozen=True)
+class Repair:
+    """What was mended.
+
+    Attributes:
+      rebuilt: Shards that were written again.
+      other_bytes: Those of them that are not, byte for byte, what the manifest said.
+      verified: What verification finds now.
+    """
+
+    rebuilt: tuple[str, ...]
+    other_bytes: tuple[str, ...]
+    verified: VerifyResult
+
+
+def repair(
+    data_dir: str | pathlib.Path,
+    *,
+    flagfile: str | None = None,
+    input_dir: str | None = None,
+    id_key_file: str | None = None,
+    num_workers: int = 0,
+) -> Repair:
+    """Repairs a data set: shards whose checksum is wrong, index, ledger and manifest.
+
+    The conversion is run again with the options that made the data set; shards that
+    are as they were written stay. New files in the source are taken in, as always.
+
+    Args:
+      data_dir: Folder of the data set.
+      flagfile: The options; by default those that the conversion left beside the key.
+      input_dir: The source, if it lies elsewhere by now.
+      id_key_file: The key of the pseudonyms, or ``public``; by default what the
+        manifest tells of, and the user's own.
+      num_workers: Processes; 0: as many as there are processors.
+
+    Raises:
+      ValueError: The options are not known, or the source is not what it was.
+    """
+    before = _manifest(data_dir)
+    options = _options(data_dir, flagfile, id_key_file, before)
+    changes = {"output_dir": str(data_dir), "num_workers": num_workers}
+    changes |= {"input_dir": input_dir} if input_dir else {}
+    changes |= {"id_key_file": id_key_file} if id_key_file else {}
+    result = conversion.rebuild(dataclasses.replace(options, **changes))
+    known = _checksums(before) if before else {}
+    now = _checksums(result.manifest) if result.manifest else {}
+    return Repair(
+        result.written,
+        tuple(
+            name for name in result.written if known.get(name, now[name]) != now[name]
+        ),
+        verify(data_dir, num_workers=num_workers),
+    )
+
+
+def _manifest(data_dir: str | pathlib.Path) -> Manifest | None:
+    try:
+        return load_manifest(data_dir)
+    except (FileNotFoundError, ValueError) as error:
+        print(f"Warning: {error}", file=sys.stderr)
+        return None
+
+
+def _checksums(manifest: Manifest) -> dict[str, str]:
+    return {
+        shard.file: shard.sha256
+        for split in manifest.splits.values()
+        for shard in split.shards
+    }
+
+
+def _options(
+    data_dir: str | pathlib.Path,
+    flagfile: str | None,
+    id_key_file: str | None,
+    manifest: Manifest | None,
+) -> ConvertOptions:
+    if flagfile:
+        return conversion_record.read(files.path_of(flagfile))
+    if manifest and manifest.options.get("identifiers") == PUBLIC and not id_key_file:
+        id_key_file = PUBLIC
+    pseudonyms, _ = load_pseudonyms(id_key_file)
+    path = conversion_record.path_for(pseudonyms, files.path_of(data_dir))
+    if not path.exists():
+        raise ValueError(
+            f"{data_dir}: there is no {path}, which the conversion leaves on the "
+            "machine that it ran on. Name the flagfile that the data set was made with "
+            "by --conversion=FILE (with --input_dir and all other flags that were "
+            "given), and its key by --id_key_file"
+        )
+    return conversion_record.read(path)
