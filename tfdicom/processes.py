@@ -23,6 +23,7 @@ from tfdicom.worker_process import (
     WorkerDied,
     count_done,
     counting_here,
+    main_not_imported,
     now_at,
     signals_held,
 )
@@ -180,7 +181,7 @@ class _Map(Generic[ItemT, ResultT]):
     def _started(self) -> Worker:
         # A forked worker has the items as they are now.
         function = self._call_at if self._forks else self._function
-        with signals_held(), _main_not_imported():
+        with signals_held(), main_not_imported():
             arguments = function, self._lifelines, self._workers
             self._workers.append(Worker(self._context, *arguments))
         return self._workers[-1]
@@ -221,15 +222,9 @@ class _Map(Generic[ItemT, ResultT]):
         deaths = self._deaths[place]
         deaths.append(at)
         death = Death(at, how, deaths.count(at))
-        if len(deaths) > (1 if self._on_death is None else _MOST_DEATHS):
-            raise RuntimeError(
-                f"a worker process died ({death}), and that was attempt "
-                f"{len(deaths)}. It was killed, ran out of memory, or cannot bear this "
-                "input: leave that out, or run the command again with fewer "
-                "--num_workers"
-            )
-        if self._on_death is not None:
-            self._items[place] = self._on_death(self._items[place], death)
+        self._items[place] = tried_next(
+            self._items[place], death, len(deaths), self._on_death
+        )
         _warn(f"a worker process died ({death}); another one goes on with its work")
         self._give(self._started(), place)
 
@@ -258,6 +253,26 @@ class _Map(Generic[ItemT, ResultT]):
             raise interrupted
 
 
+def tried_next(
+    item: ItemT,
+    death: Death,
+    deaths: int,
+    on_death: Callable[[ItemT, Death], ItemT] | None,
+) -> ItemT:
+    """The item to go on with after so many deaths at it, of which this is the last.
+
+    Raises:
+      RuntimeError: There were too many.
+    """
+    if deaths > (1 if on_death is None else _MOST_DEATHS):
+        raise RuntimeError(
+            f"a worker process died ({death}), and that was attempt {deaths}. It was "
+            "killed, ran out of memory, or cannot bear this input: leave that out, or "
+            "run the command again with fewer --num_workers"
+        )
+    return item if on_death is None else on_death(item, death)
+
+
 def _warn(sentence: str) -> None:
     print(f"Warning: {sentence}", file=sys.stderr)
 
@@ -267,19 +282,3 @@ def _context() -> multiprocessing.context.BaseContext:
     alone = threading.active_count() == 1 and "tensorflow" not in sys.modules
     fork = alone and "fork" in multiprocessing.get_all_start_methods()
     return multiprocessing.get_context("fork" if fork else "spawn")
-
-
-@contextlib.contextmanager
-def _main_not_imported() -> Iterator[None]:
-    """Lets workers start without running the program's main module again.
-
-    A spawned process imports it, which for a script without a ``__main__`` guard
-    means starting everything anew. What runs here is never defined in it.
-    """
-    main = sys.modules["__main__"].__dict__
-    hidden = {name: main.get(name) for name in ("__file__", "__spec__")}
-    main.update(dict.fromkeys(hidden))
-    try:
-        yield
-    finally:
-        main.update(hidden)

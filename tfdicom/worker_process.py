@@ -13,6 +13,7 @@ import gc
 import os
 import pickle
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -82,6 +83,22 @@ def signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextlib.contextmanager
+def main_not_imported() -> Iterator[None]:
+    """Lets workers start without running the program's main module again.
+
+    A spawned process imports it, which for a script without a ``__main__`` guard
+    means starting everything anew. What runs here is never defined in it.
+    """
+    main = sys.modules["__main__"].__dict__
+    hidden = {name: main.get(name) for name in ("__file__", "__spec__")}
+    main.update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        main.update(hidden)
+
+
 class WorkerDied(Exception):  # noqa: N818 - a worker's end, not always a defect
     """The worker is no more; its message says who it was and how it ended."""
 
@@ -144,7 +161,7 @@ class Worker:
     def at(self) -> str:
         """The input that it is or was at, as far as it told."""
         texts = self._whereabouts.texts
-        return texts[self._whereabouts.side].value.decode("utf-8", "replace")
+        return texts[self._whereabouts.side].value.decode("utf-8", "surrogatepass")
 
     def give(self, task: int, argument: Any) -> None:
         """Gives it something to do."""
