@@ -1,4 +1,5 @@
 import re
+import shutil
 import subprocess
 import sys
 
@@ -80,9 +81,33 @@ def test_show_of_nothing(dataset, tmp_path):
     assert not (tmp_path / "x.png").exists()
 
 
+def test_explain(dataset):
+    key = source_folders.examples(dataset)[3].key
+    done = main("explain", f"--data_dir={dataset}", f"--key={key[:9]}")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"example   {key}\n")
+
+
+def test_phi_scan(dataset, tmp_path):
+    source = dataset.parent / "in"
+    scan = ("phi_scan", f"--input_dir={source}")
+    done = main(*scan, f"--data_dir={dataset}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Nothing found in 6 records" in done.stdout
+    shutil.copytree(dataset, tmp_path / "out")
+    (tmp_path / "out" / "log.txt").write_text("doe^scd0000101 was here")
+    done = main(*scan, f"--data_dir={tmp_path / 'out'}")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "FOUND name of (0010,0010)" in done.stdout
+    assert "doe" not in done.stdout
+    done = main(*scan, f"--data_dir={tmp_path / 'out'}", "--show_values")
+    assert done.returncode == 1 and "doe^scd0000101" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["explain", "--data_dir=x"], "explain wants --key=KEY"),
         (["paint"], "'paint': the verbs are summary, show"),
         (["show", "me"], "'show me': the verbs are"),
         (["summary"], "--data_dir is wanted"),

@@ -40,6 +40,7 @@ def test_devices_that_are_kept(value):
         "Müller",
         "GE MEDICAL SYSTEMS 山田",
         "A-12345",
+        "1945-08-23",
         "1.2.840.113619.2.55",
         "---",
     ],

@@ -82,6 +82,20 @@ def load_pseudonyms(id_key_file: str | None) -> tuple[Pseudonyms, bool]:
     return Pseudonyms(key, path), made
 
 
+def existing_pseudonyms(id_key_file: str | None) -> Pseudonyms | None:
+    """The pseudonyms of a key that exists; None where there is none by default.
+
+    Raises:
+      ValueError: A file was named that does not exist, or holds no key.
+    """
+    path = key_path(id_key_file)
+    if path is None or path.exists():
+        return load_pseudonyms(id_key_file)[0]
+    if id_key_file:
+        raise ValueError(f"id_key_file={id_key_file!r}: {path} does not exist")
+    return None
+
+
 def _refuse_shared(path: pathlib.Path) -> None:
     """Refuses a key that others may read: with it, they can find patients again."""
     mode = stat.S_IMODE(path.stat().st_mode)

@@ -1,7 +1,7 @@
 """Every value of a source folder that may identify somebody, in all its spellings.
 
-Values come from the attributes that PS3.15 Table E.1-1 protects, from private ones, from
-names of people, dates and UIDs wherever they stand (sequences and the File Meta
+Values come from the attributes that PS3.15 Table E.1-1 protects, from private ones,
+from names of people, dates and UIDs wherever they stand (sequences and the File Meta
 Information too), and from the names of files and folders.
 
 Left out are values under four characters (names in scripts without letters: under two),
@@ -50,6 +50,7 @@ _IDENTIFIERS = frozenset({"SH", "AE", "LO"})
 _DECIMALS = re.compile(r"[-+0-9.eE\\ ]*[.\\][-+0-9.eE\\ ]*")
 _NUMBER = re.compile(r"[0-9][0-9./-]{4,}[0-9]")
 _WORD = re.compile(r"[^\W\d_]+")
+_CAPITALISED = re.compile(r"[A-Z][a-z]+")  # KrauseHilde is two
 _PRINTABLE = re.compile(rb"[\x20-\x7e\xa0-\xff]{4,}")
 _DATE_FORMATS = (
     "%Y%m%d",
@@ -296,7 +297,8 @@ def _add_path(path: str, values: IdentifyingValues) -> None:
         value = SourceValue(PATH, "a name of a file or folder")
         values.add(name, value)
         values.add(name.partition(".")[0], value)
-        for word in (*_WORD.findall(name), *_NUMBER.findall(name)):
+        words = (*_WORD.findall(name), *_CAPITALISED.findall(name))
+        for word in (*words, *_NUMBER.findall(name)):
             values.add(word, value)
 
 

@@ -9,6 +9,13 @@
       and which flag would help.
   tfdicom_inspect augment_sheet --data_dir=D --out=sheet.png [--augment=heavy]
       One example under every change that augmentation can make; --key=KEY chooses it.
+  tfdicom_inspect verify --data_dir=D [--num_workers=N]
+      Reads every record and checks all that is said of it; names what is wrong.
+  tfdicom_inspect explain --data_dir=D --key=KEY [--id_key_file=FILE]
+      Which files one example came from, by which rules, and what it holds.
+  tfdicom_inspect phi_scan --data_dir=D [--input_dir=IN] [--show_values]
+      Searches all files of the data set for every identifying value of the source's
+      headers, and for dates, UIDs, names and the like; fails where it finds one.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 """
@@ -34,6 +41,20 @@ _COUNT = flags.DEFINE_integer(
 _KEY = flags.DEFINE_string("key", None, "Show the example whose key begins so.")
 _SECONDS = flags.DEFINE_float(
     "seconds", 20.0, "Time for the doctor's measurements.", lower_bound=0.1
+)
+_NUM_WORKERS = flags.DEFINE_integer(
+    "num_workers", 0, "Processes that read; 0: one for each processor.", lower_bound=0
+)
+_INPUT_DIR = flags.DEFINE_string(
+    "input_dir", None, "Folder that the data set was made from."
+)
+_ID_KEY_FILE = flags.DEFINE_string(
+    "id_key_file",
+    None,
+    "Key of the pseudonyms, as tfdicom_convert has it; the crosswalk lies beside it.",
+)
+_SHOW_VALUES = flags.DEFINE_bool(
+    "show_values", False, "Let phi_scan print what it found, which identifies people."
 )
 options.define_flags(InputOptions, module_name="tfdicom.inspect_main")
 
@@ -126,11 +147,42 @@ def doctor() -> int:
     return command.DONE
 
 
+def verify() -> int:
+    """Checks the data set; fails where anything is wrong."""
+    from tfdicom import verify as verifying
+
+    result = verifying.verify(_data_dir(), num_workers=_NUM_WORKERS.value)
+    print(result)
+    return command.DONE if result.is_whole else command.FAILED
+
+
+def explain() -> int:
+    """Prints where one example is from."""
+    from tfdicom import explanation
+
+    if not _KEY.value:
+        raise command.UsageError("explain wants --key=KEY, or its first digits")
+    print(explanation.explain(_data_dir(), _KEY.value, _ID_KEY_FILE.value))
+    return command.DONE
+
+
+def phi_scan() -> int:
+    """Searches the data set for what identifies people; fails where it finds some."""
+    from tfdicom import phi_scan as scanning
+
+    result = scanning.phi_scan(_data_dir(), _INPUT_DIR.value)
+    print(scanning.report(result, show_values=_SHOW_VALUES.value))
+    return command.FAILED if result.hits else command.DONE
+
+
 VERBS: Mapping[str, Callable[[], int]] = {
     "summary": summary,
     "show": show,
     "augment_sheet": augment_sheet,
     "doctor": doctor,
+    "verify": verify,
+    "explain": explain,
+    "phi_scan": phi_scan,
 }
 _READER_FLAGS = frozenset(field.name for field in dataclasses.fields(InputOptions))
 # The reader's flags that a verb takes; others, it refuses.

@@ -107,7 +107,7 @@ _MODELS = frozenset(
 )
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 _KNOWN_WORDS = _MAKERS | _MODELS
-# Longer ones are numbers of something: a series, a patient, a day.
+# More of them are the number of something: a series, a patient, a day.
 _MOST_DIGITS = 4
 # Letters beside a number that are a code and no word: CX50, S64, MR750w.
 _CODE = re.compile(r"[A-Za-z]{0,2}\d{1,4}[A-Za-z]{0,2}")
@@ -131,18 +131,16 @@ def known_units(value: str) -> str:
 def known_device(value: str) -> str:
     """A manufacturer's or model's name if it is made of known words, else empty.
 
-    Numbers of up to four digits, alone or with up to two letters on each side
-    (``CX50``), are known too.
+    Four digits in all, alone or with up to two letters on each side (``CX50``), are
+    known too.
     """
     parts = re.findall(r"\w+", value.replace("_", " "))
-    return value if parts and all(map(_is_known_part, parts)) else ""
+    few_digits = sum(map(str.isdigit, value)) <= _MOST_DIGITS
+    return value if few_digits and parts and all(map(_is_known_part, parts)) else ""
 
 
 def _is_known_part(part: str) -> bool:
     words = _WORD.findall(part)
-    digits = sum(len(one) for one in words if one.isdigit())
-    if digits > _MOST_DIGITS:
-        return False
     letters = [one.lower() for one in words if not one.isdigit()]
     if _CODE.fullmatch(part):
         return True

@@ -1,0 +1,293 @@
+import dataclasses
+import json
+import pathlib
+import shutil
+import sys
+
+import pydicom
+import pytest
+
+from tests import real_data, source_folders
+from tfdicom import example_schema, manifest, phi_scan, tfrecord_file
+from tfdicom.deidentify import Pseudonyms
+from tfdicom.patient_facts import shift_days, shifted
+
+PATIENTS = ("KrauseHilde", "LehmannB", "SchulzeC")
+
+
+def _plant(path: pathlib.Path, patient: str) -> None:
+    """Writes a person into every kind of place that a header has."""
+    image = pydicom.dcmread(path)
+    image.PatientID = f"MRN7788{PATIENTS.index(patient)}"
+    image.PatientName = "Zwingli^Ulrike"
+    image.PatientBirthDate = "19450823"
+    image.StudyDate, image.AcquisitionDate = "20031205", "20031206"
+    image.PatientAge, image.PatientSex, image.PatientWeight = "058Y", "F", "71.6"
+    image.InstitutionName = "Spital Musterberg"
+    image.Manufacturer = "Ulrike Zwingli"
+    image.ManufacturerModelName = "19450823"
+    image.RescaleType = "Zwingli^Ulrike"[:16]
+    block = image.private_block(0x0009, "MAKER", create=True)
+    block.add_new(0x01, "LO", "Geheim Zwetschge")
+    item = pydicom.Dataset()
+    item.RequestedProcedureDescription = "for Dr. Quitte"
+    image.RequestAttributesSequence = [item]
+    image.save_as(path)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    root = tmp_path_factory.mktemp("phi") / "in"
+    folder = source_folders.write_folder(root, patients=PATIENTS)
+    for patient in PATIENTS:
+        for number in (1, 2, 3):
+            _plant(folder.image(patient, number), patient)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(source):
+    output = source.root.parent / "out"
+    source_folders.convert(source.root, output, compression="zlib")
+    return output
+
+
+@pytest.fixture
+def copy(dataset, tmp_path):
+    shutil.copytree(dataset, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def test_real_output_is_clean(source, dataset):
+    result = phi_scan.phi_scan(dataset, source.root)
+    assert result.hits == ()
+    assert (result.records, result.source_files) == (6, 9)
+    assert sum(result.spellings.values()) > 50
+    assert "Nothing found in 6 records" in phi_scan.report(result)
+
+
+def test_what_was_kept_on_request_is_clean(source, tmp_path):
+    key = tmp_path / "key" / "id.key"
+    source_folders.convert(
+        source.root,
+        tmp_path / "out",
+        id_key_file=str(key),
+        dates="shift",
+        keep="age_band,sex,weight",
+    )
+    pseudonyms = Pseudonyms(bytes.fromhex(key.read_text()))
+    options = manifest.load_manifest(tmp_path / "out").options
+    codes = [one.split()[0] for one in options["deidentification"]]
+    assert codes == ["113100", "113107", "113108"]
+    days = {shift_days(f"MRN7788{n}", pseudonyms) for n in range(3)}
+    examples = source_folders.examples(tmp_path / "out")
+    for one in examples:
+        assert (one.age_band, one.sex, one.weight) == ("55-59", "F", 72)
+        moved = {
+            (shifted("20031205", each), shifted("20031206", each)) for each in days
+        }
+        assert (one.study_date, one.acquisition_date) in moved
+    assert len({one.study_date for one in examples}) == 3
+    assert phi_scan.phi_scan(tmp_path / "out", source.root).hits == ()
+
+
+def test_by_default_nothing_of_it_is_kept(dataset):
+    for one in source_folders.examples(dataset):
+        names = ("age_band", "sex", "weight", "study_date", "acquisition_date")
+        names += ("manufacturer", "model", "units", "source_patient")
+        assert [getattr(one, name) for name in names] == [None] * len(names)
+    options = manifest.load_manifest(dataset).options
+    assert [one.split()[0] for one in options["deidentification"]] == ["113100"]
+    assert options["identifiers"] == "public"
+
+
+def test_identifiers_that_were_kept_are_found(source, tmp_path, capsys):
+    source_folders.convert(source.root, tmp_path / "out", keep_identifiers=True)
+    assert "WARNING: --keep_identifiers: every record names" in capsys.readouterr().err
+    options = manifest.load_manifest(tmp_path / "out").options
+    assert (options["identifiers"], options["deidentification"]) == ("kept", [])
+    for one in source_folders.examples(tmp_path / "out"):
+        assert one.source_patient.startswith("MRN7788")
+        assert one.source_study.startswith("2.25.") or "." in one.source_study
+        assert len(one.patient) == len(one.key) == 32
+    hits = phi_scan.phi_scan(tmp_path / "out", source.root).hits
+    keys = {"patient/source", "study/source", "series/source", "instance/source"}
+    assert {hit.key for hit in hits} == keys
+
+
+VALUES = [
+    "Zwingli^Ulrike",
+    "ZWINGLI",
+    "Ulrike Zwingli",
+    "19450823",
+    "1945-08-23",
+    "23.08.1945",
+    "MRN77881",
+    "Spital Musterberg",
+    "Geheim Zwetschge",
+    "for Dr. Quitte",
+    "KrauseHilde",
+    "krause",
+    source_folders.uid("KrauseHilde", "study"),
+]
+
+
+def _into_manifest(folder, value):
+    path = folder / "dataset.json"
+    fields = json.loads(path.read_text())
+    fields["options"]["layout"] = f"like {value}!"
+    path.write_text(json.dumps(fields))
+
+
+def _into_ledger(folder, value):
+    with (folder / "ledger.jsonl").open("a") as file:
+        file.write(json.dumps({"candidate": value}) + "\n")
+
+
+def _into_index(folder, value):
+    with (folder / "dataset.index").open("a") as file:
+        file.write(f"{value}\t{value}.tfrecord\t1\t2\t11\t11\n")
+
+
+def _into_state(folder, value):
+    (folder / ".conversion").mkdir(exist_ok=True)
+    text = json.dumps({"inputs": [value]})
+    (folder / ".conversion" / "more.json").write_text(text)
+
+
+def _into_stray_file(folder, value):
+    (folder / "log.txt").write_bytes(f"\0\1 saw {value}\n".encode())
+
+
+def _into_file_name(folder, value):
+    (folder / f"{value.replace('/', '')}.txt").write_text("x")
+
+
+def _change_record(folder, **fields):
+    path = sorted(folder.glob("train-*.tfrecord"))[0]
+    records = list(tfrecord_file.read_records(path, compression="zlib"))
+    with path.open("wb") as file:
+        writer = tfrecord_file.TFRecordWriter(file, compression="zlib")
+        for number, data in enumerate(records):
+            if number == len(records) - 1:
+                example = example_schema.decode(data)
+                data = example_schema.encode(dataclasses.replace(example, **fields))
+            writer.write(data)
+        writer.finish()
+
+
+def _into_record(folder, value):
+    _change_record(folder, model=f"of {value}")
+
+
+def _into_label(folder, value):
+    _change_record(folder, label_names=("grade",), label_values=(value,))
+
+
+def _into_class(folder, value):
+    _change_record(folder, contour_origin=value)
+
+
+LEAKS = [
+    _into_manifest,
+    _into_ledger,
+    _into_index,
+    _into_state,
+    _into_stray_file,
+    _into_file_name,
+    _into_record,
+]
+
+
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.__name__)
+def test_leaks_are_found(source, copy, leak, value):
+    leak(copy, value)
+    found = phi_scan.phi_scan(copy, source.root).hits
+    assert found and all(hit.file for hit in found)
+    if leak is _into_record:
+        assert {hit.key for hit in found} == {"image/model"}
+        assert {hit.record for hit in found} == {1}
+
+
+@pytest.mark.parametrize("value", ["Zwingli", "19450823", "MRN77881"])
+def test_leaks_into_labels_are_found(source, copy, value):
+    _into_label(copy, value)
+    (hit, *_) = phi_scan.phi_scan(copy, source.root).hits
+    assert (hit.key, hit.record) == ("label/values", 1)
+
+
+def test_labels_may_say_what_a_description_says(source, copy):
+    _into_label(copy, "for Dr. Quitte")
+    assert phi_scan.phi_scan(copy, source.root).hits == ()
+
+
+@pytest.mark.parametrize(("value", "found"), [("Zwingli^Ulrike", True), ("Krause", 0)])
+def test_long_values_are_found_in_pixels(source, copy, value, found):
+    example = source_folders.examples(copy)[0]
+    pixels = value.encode() + example.pixels[len(value) :]
+    _change_record(copy, pixels=pixels)
+    hits = phi_scan.phi_scan(copy, source.root).hits
+    assert bool(hits) == bool(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("seen on 20240119", "a date"),
+        ("19.01.2024", "a date"),
+        ("1.3.6.1.4.1.14519.5.2.1.7009", "a UID"),
+        ("Muster^Max", "a name with ^"),
+        ("max@muster.example", "an address of mail"),
+        ("call +41 44 123 45 67", "a number of a telephone"),
+        ("/home/muster/scan.dcm", "an absolute path"),
+    ],
+)
+def test_patterns_need_no_source(copy, text, kind):
+    assert phi_scan.phi_scan(copy).hits == ()
+    _into_manifest(copy, text)
+    assert kind in {hit.kind for hit in phi_scan.phi_scan(copy).hits}
+    assert "patterns alone" in phi_scan.report(phi_scan.phi_scan(copy))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "84bc42067add67a160fbceccb63f644c",
+        "a19450823b",
+        "krausesomething1"[6:],
+        "2.21.0",
+        "train-00000-of-00001.tfrecord",
+    ],
+)
+def test_chance_is_no_leak(source, copy, text):
+    _into_manifest(copy, text)
+    assert phi_scan.phi_scan(copy, source.root).hits == ()
+
+
+def test_values_are_shown_only_when_asked_for(source, copy):
+    _into_ledger(copy, "Zwingli^Ulrike")
+    result = phi_scan.phi_scan(copy, source.root)
+    quiet, loud = (phi_scan.report(result, show_values=v) for v in (False, True))
+    assert "FOUND name of (0010,0010)" in quiet and "ledger.jsonl" in quiet
+    assert "wingli" not in quiet.lower()
+    assert "zwingli^ulrike" in loud
+
+
+def test_unknown_folders_are_refused(dataset, tmp_path):
+    with pytest.raises(ValueError, match="no such folder"):
+        phi_scan.phi_scan(dataset, tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match="holds no data set"):
+        phi_scan.phi_scan(tmp_path)
+
+
+@real_data.needs_sunnybrook
+def test_sunnybrook_is_clean(tmp_path):
+    source_folders.convert(
+        real_data.SUNNYBROOK, tmp_path / "out", split="train", num_workers=2
+    )
+    assert phi_scan.phi_scan(tmp_path / "out", real_data.SUNNYBROOK).hits == ()
+
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))
