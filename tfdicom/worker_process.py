@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection, context, sharedctypes
 from typing import Any
 
-_LONGEST_TEXT = 8192
+_LONGEST_TEXT = 4095  # characters, each of up to four bytes
 _SECONDS_TO_END = 10.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PROTOCOL = pickle.HIGHEST_PROTOCOL
@@ -36,7 +36,7 @@ class _Whereabouts(ctypes.Structure):
     _fields_ = [  # noqa: RUF012 - ctypes wants a list
         ("done", ctypes.c_longlong),
         ("side", ctypes.c_int),
-        ("texts", (ctypes.c_char * _LONGEST_TEXT) * 2),
+        ("texts", (ctypes.c_char * (4 * _LONGEST_TEXT + 1)) * 2),
     ]
 
 
@@ -56,8 +56,8 @@ def now_at(text: str) -> None:
     """
     if _here is not None:
         other = 1 - _here.side
-        data = text.encode("utf-8", "surrogatepass")
-        _here.texts[other].value = data[: _LONGEST_TEXT - 1]
+        data = text[:_LONGEST_TEXT].encode("utf-8", "surrogatepass")
+        _here.texts[other].value = data
         _here.side = other
 
 
