@@ -46,6 +46,10 @@ class IndexEntry:
 _COLUMNS = tuple(field.name for field in dataclasses.fields(IndexEntry))
 
 
+#: The first line of the file.
+HEADER = "\t".join(_COLUMNS)
+
+
 def entry_of(
     example: FrameExample, *, shard: str, offset: int, length: int
 ) -> IndexEntry:
@@ -63,10 +67,14 @@ def entry_of(
 def write_index(folder: pathlib.Path, entries: Iterable[IndexEntry]) -> None:
     """Writes ``dataset.index``."""
     with files.written_whole(folder / INDEX) as file:
-        file.write(("\t".join(_COLUMNS) + "\n").encode())
+        file.write((HEADER + "\n").encode())
         for entry in entries:
-            row = (str(getattr(entry, name)) for name in _COLUMNS)
-            file.write(("\t".join(row) + "\n").encode())
+            file.write(line_of(entry).encode())
+
+
+def line_of(entry: IndexEntry) -> str:
+    """The line of the file that says an entry."""
+    return "\t".join(str(getattr(entry, name)) for name in _COLUMNS) + "\n"
 
 
 def read_index(data_dir: str | pathlib.Path) -> Iterator[IndexEntry]:
@@ -84,19 +92,25 @@ def read_index(data_dir: str | pathlib.Path) -> Iterator[IndexEntry]:
         )
     with path.open() as file:
         header = next(file, "").rstrip("\n")
-        if tuple(header.split("\t")) != _COLUMNS:
+        if header != HEADER:
             raise ValueError(
                 f"{path} has the columns {header!r}, not {' '.join(_COLUMNS)}: another "
                 "version wrote it; convert again"
             )
         for number, line in enumerate(file, 2):
             try:
-                key, shard, offset, length, *patterns = line.rstrip("\n").split("\t")
-                annotated, present = patterns
-                entry = IndexEntry(
-                    key, shard, int(offset), int(length), annotated, present
-                )
+                entry = parse_line(line)
             except ValueError as error:
                 where = f"{path}, line {number}"
                 raise ValueError(f"{where} cannot be read: {line!r}") from error
             yield entry
+
+
+def parse_line(line: str) -> IndexEntry:
+    """The entry that a line of the file, which is not its first, says.
+
+    Raises:
+      ValueError: It does not say one.
+    """
+    key, shard, offset, length, annotated, present = line.rstrip("\n").split("\t")
+    return IndexEntry(key, shard, int(offset), int(length), annotated, present)

@@ -7,11 +7,13 @@ stream of such records; offsets then count uncompressed bytes.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
+import dataclasses
 import pathlib
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import google_crc32c
@@ -84,17 +86,85 @@ def read_records(path: pathlib.Path, *, compression: str = "none") -> Iterator[b
             yield _checked(header, read, f"{path}, record {number}")
             number += 1
         if not read.at_end:
-            raise ValueError(f"{path}, record {number}: damaged or cut short before it")
+            raise ValueError(f"{path}, record {number}: {_BAD_STREAM}")
+
+
+_BAD_HEADER = "damaged or cut short in its header"
+_BAD_DATA = "damaged or cut short in its data"
+_BAD_STREAM = "damaged or cut short before it"
 
 
 def _checked(header: bytes, read: _Reader, where: str) -> bytes:
-    if len(header) < _HEADER or _masked_crc(header[:8]) != header[8:]:
-        raise ValueError(f"{where}: damaged or cut short in its header")
-    (length,) = struct.unpack("<Q", header[:8])
+    length = _length(header)
+    if length is None:
+        raise ValueError(f"{where}: {_BAD_HEADER}")
     data, footer = read(length), read(_FOOTER)
     if len(data) < length or _masked_crc(data) != footer:
-        raise ValueError(f"{where}: damaged or cut short in its data")
+        raise ValueError(f"{where}: {_BAD_DATA}")
     return data
+
+
+def _length(header: bytes) -> int | None:
+    """Bytes of data that follow a header; None if it is damaged."""
+    if len(header) < _HEADER or _masked_crc(header[:8]) != header[8:]:
+        return None
+    (length,) = struct.unpack("<Q", header[:8])
+    return length
+
+
+@dataclasses.dataclass(frozen=True)
+class SalvagedRecord:
+    """A record of a file that may be damaged.
+
+    ``number`` counts from 0, ``offset`` in bytes before compression. ``data`` is None
+    where the record is damaged; ``error`` then says how.
+    """
+
+    number: int
+    offset: int
+    data: bytes | None
+    error: str = ""
+
+
+def salvage_records(
+    path: pathlib.Path, *, compression: str = "none", offsets: Sequence[int] = ()
+) -> Iterator[SalvagedRecord]:
+    """The records of a file, whole and damaged ones, as far as they can be told apart.
+
+    Args:
+      path: The file.
+      compression: One of ``COMPRESSIONS``.
+      offsets: Where records are known to begin, ascending: behind a header that is
+        damaged it goes on at the next of them, or ends without one.
+    """
+    with files.opened(path) as raw:
+        read = _Reader(raw, compression)
+        number = at = 0
+        while header := read(_HEADER):
+            start, length = at, _length(header)
+            at += len(header)
+            if length is not None:
+                data, footer = read(length), read(_FOOTER)
+                at += len(data) + len(footer)
+                whole = len(data) == length and _masked_crc(data) == footer
+                error = "" if whole else _BAD_DATA
+                yield SalvagedRecord(number, start, data if whole else None, error)
+                number += 1
+                continue
+            yield SalvagedRecord(number, start, None, _BAD_HEADER)
+            number = bisect.bisect_left(offsets, at)
+            if number == len(offsets) or not _skip(read, offsets[number] - at):
+                return
+            at = offsets[number]
+        if not read.at_end:
+            yield SalvagedRecord(number, at, None, _BAD_STREAM)
+
+
+def _skip(read: _Reader, size: int) -> bool:
+    """Reads on by so many bytes; whether there were as many."""
+    while size and (part := read(min(size, _CHUNK))):
+        size -= len(part)
+    return not size
 
 
 class _Reader:
