@@ -34,6 +34,15 @@ def main(arguments: Sequence[str]) -> int:
     if not chosen.input_dir or not (chosen.output_dir or chosen.dry_run):
         raise command.UsageError("both --input_dir and --output_dir are wanted")
 
+    if not chosen.redact_logs:
+        return _convert(chosen)
+    from tfdicom.redaction import redacted_output
+
+    with redacted_output():
+        return _convert(chosen)
+
+
+def _convert(chosen: ConvertOptions) -> int:
     from tfdicom import conversion  # --help should not wait for pydicom
 
     result = conversion.convert(options=chosen)

@@ -8,7 +8,7 @@ import pathlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from tfdicom import files
+from tfdicom import files, redaction
 from tfdicom.annotated_frames import AnnotatedFrame
 
 _NOBODY = {"", "anonymous", "anon", "anonymized", "anonymised", "unknown", "none", "0"}
@@ -38,6 +38,7 @@ def identify(
     identifier = _identifier(patient_from)
     known = known or {}
     patients = [known.get(one.path) or identifier(one) for one in frames]
+    redaction.note_identifiers("patient", patients)
     nameless = [
         one.path
         for one, patient in zip(frames, patients, strict=True)

@@ -8,7 +8,7 @@ import pathlib
 import sys
 from collections.abc import Iterator, Sequence
 
-from tfdicom import contour_origin, dicom, files, kept_facts, splits
+from tfdicom import contour_origin, dicom, files, kept_facts, redaction, splits
 from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.contour_origin import ContourSample
 from tfdicom.conversion_state import ConversionState
@@ -79,7 +79,11 @@ def prepare(
     ledger = Ledger(pseudonyms)
     table = read_label_table(options.labels) if options.labels else None
     check_stratify_label(choice.stratify, table)
+    redaction.note_identifiers("patient", choice.rule.patients)
     found = survey(folder, options, ledger)
+    if table:  # also rows of nobody who is here
+        cells = (cell for row in table.rows for cell in row)
+        redaction.note_identifiers("patient", cells)
     plan = _plan(found, choice, options, ledger, pseudonyms, table, before)
     ledger.leave(plan.left)
     for warning in plan.warnings:
@@ -252,6 +256,7 @@ def identity_of(options: ConvertOptions) -> Pseudonyms:
     if path and options.dry_run and not path.exists():
         return Pseudonyms(b"")  # a plan shows no pseudonym, and makes no key
     pseudonyms, made = load_pseudonyms(options.id_key_file)
+    redaction.note_key(pseudonyms)
     if options.keep_identifiers:
         print(f"WARNING: {IDENTIFIERS_KEPT}", file=sys.stderr)
     if made:
