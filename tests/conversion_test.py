@@ -948,7 +948,7 @@ def test_failing_run_leaves_the_old_data_set_as_it_was(
     assert finished(output) == before
 
 
-@pytest.mark.parametrize("place", ["run_here", "write_dataset_files"])
+@pytest.mark.parametrize("place", ["run_shards", "write_dataset_files"])
 def test_interrupted_run_leaves_the_old_data_set_as_it_was(
     source, tmp_path, monkeypatch, place
 ):

@@ -1,6 +1,7 @@
 import errno
 import os
 import pathlib
+import secrets
 import sys
 
 import pytest
@@ -67,9 +68,10 @@ def test_file_is_replaced_at_once(folder):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 @pytest.mark.parametrize("size", [1, 1 << 20])
-def test_full_disk_is_told_with_the_file(tmp_path, size):
+def test_full_disk_is_told_with_the_file(tmp_path, monkeypatch, size):
     path = tmp_path / "a.bin"
-    path.with_name("a.bin.partial").symlink_to("/dev/full")
+    monkeypatch.setattr(secrets, "token_hex", lambda digits: "0")
+    path.with_name("a.bin.0.partial").symlink_to("/dev/full")
     with pytest.raises(OSError) as error, files.written_whole(path) as file:
         file.write(bytes(size))
     assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(path))
@@ -113,8 +115,27 @@ def test_local_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", noted_fsync)
     monkeypatch.setattr(pathlib.Path, "replace", noted_replace)
+    monkeypatch.setattr(secrets, "token_hex", lambda digits: "0")
     files.write_text(tmp_path / "a.txt", "text")
-    assert events == [("fsync", 4), ("replace", "a.txt" + files.PARTIAL, "a.txt")]
+    assert events == [("fsync", 4), ("replace", "a.txt.0" + files.PARTIAL, "a.txt")]
+
+
+def test_two_writers_of_one_file_do_not_meet(folder):
+    path = folder / "a.bin"
+    with files.written_whole(path) as first, files.written_whole(path) as second:
+        first.write(b"first")
+        second.write(b"2")
+    assert path.read_bytes() == b"first"
+    assert files.walk(folder) == ["a.bin"]
+
+
+def test_a_tree_is_removed_once_or_twice(tmp_path):
+    folder = tmp_path / "tree"
+    (folder / "a" / "b").mkdir(parents=True)
+    (folder / "a" / "file").write_text("x")
+    for _ in range(2):
+        files.remove_tree(folder)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_folder_must_exist(tmp_path):

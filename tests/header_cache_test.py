@@ -8,6 +8,7 @@ import pytest
 
 from tests import source_folders
 from tfdicom import dicom_file, header_cache, scan
+from tfdicom.runners import LocalRunner
 from tfdicom.scan import FileToScan
 
 
@@ -28,7 +29,11 @@ def opened(monkeypatch):
 def scanned(source, cache, names):
     files = [FileToScan(f"dicoms/SCD0000101/{name}") for name in names]
     return scan.scan_files(
-        source.root, files, workers=1, cache=cache, progress=lambda done: None
+        source.root,
+        files,
+        runner=LocalRunner(1),
+        cache=cache,
+        progress=lambda done: None,
     )
 
 

@@ -8,6 +8,7 @@ from tests import source_folders
 from tfdicom.frame_headers import FrameHeader
 from tfdicom.matching import match_annotations, paired_left
 from tfdicom.reasons import InputSkipped
+from tfdicom.runners import LocalRunner
 from tfdicom.scan import ScannedFrame
 from tfdicom.sources.annotation_objects import (
     AnnotatedItem,
@@ -106,7 +107,7 @@ def match(monkeypatch):
             objects,
             terms,
             policy=policy,
-            workers=1,
+            runner=LocalRunner(1),
             progress=done.append,
         )
         assert done == list(range(len(asked) + 1))
@@ -494,7 +495,7 @@ def test_a_real_structure_set(source):
         [one],
         ["heart"],
         policy="newest",
-        workers=1,
+        runner=LocalRunner(1),
         progress=lambda done: None,
     )
     drawn = {one.path: one.annotations for one in frames if one.annotations}

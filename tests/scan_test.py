@@ -1,13 +1,17 @@
 import dataclasses
+import multiprocessing
+import os
 import shutil
+import signal
 import sys
 
 import numpy as np
 import pytest
 
 from tests import source_folders
-from tfdicom import scan
+from tfdicom import processes, scan
 from tfdicom.reasons import InputSkipped
+from tfdicom.runners import LocalRunner
 from tfdicom.scan import A_MASK, AN_IMAGE, ANYTHING, FileToScan, ScanRules, scan_files
 from tfdicom.sources.annotation_objects import AnnotatedItem, AnnotationObject
 from tfdicom.sources.candidates import MASKS
@@ -24,7 +28,7 @@ def scan_some(root, paths, kind=AN_IMAGE, workers=1, **arguments):
     counts = []
     files = [FileToScan(path, kind) for path in paths]
     found = scan_files(
-        root, files, workers=workers, progress=counts.append, **arguments
+        root, files, runner=LocalRunner(workers), progress=counts.append, **arguments
     )
     assert not counts or counts[-1] == len(paths)
     return found
@@ -236,6 +240,66 @@ def opened(monkeypatch):
 
     monkeypatch.setattr(scan.dicom_file, "open_header", recorded)
     return names
+
+
+@pytest.fixture
+def deadly(monkeypatch, tmp_path):
+    """Lets workers die at files, by name: always, or the first time only."""
+    context = multiprocessing.get_context("fork")
+    monkeypatch.setattr(processes, "_context", lambda: context)
+    open_header = scan.dicom_file.open_header
+
+    def deadly(*always, once=()):
+        def open_or_die(path, *arguments):
+            mark = tmp_path / f"died at {path.name}"
+            if path.name in always or (path.name in once and not mark.exists()):
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return open_header(path, *arguments)
+
+        monkeypatch.setattr(scan.dicom_file, "open_header", open_or_die)
+
+    return deadly
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_a_file_that_kills_its_workers_is_left(tmp_path, deadly, workers, capfd):
+    folder = source_folders.write_folder(tmp_path / "in", annotated=1, plain=29)
+    patient = folder.patients[0]
+    paths = [f"dicoms/{one}/{n}.dcm" for one in folder.patients for n in range(1, 31)]
+    for number in (3, 4, 9):
+        folder.image(patient, number).rename(folder.image(patient, f"{number}00"))
+        paths[number - 1] = f"dicoms/{patient}/{number}00.dcm"
+    deadly("300.dcm", "400.dcm", once=["900.dcm"])
+    cache = tmp_path / "headers"
+    found = scan_some(folder.root, paths, workers=workers, cache=cache)
+    assert reasons(found) == {paths[2]: "worker_died", paths[3]: "worker_died"}
+    assert all("SIGKILL" in one.detail for one in found.left)
+    rest = [path for path in paths if path not in reasons(found)]
+    assert [one.path for one in found.frames] == rest
+    warnings = capfd.readouterr().err.splitlines()
+    assert [line.partition(", at ")[2].partition(")")[0] for line in warnings] == [
+        *[paths[2]] * 2,
+        *[paths[3]] * 2,
+        paths[8],
+    ]
+    deadly()
+    again = scan_some(folder.root, paths, workers=workers, cache=cache)
+    assert not again.left and len(again.frames) == len(paths)
+
+
+def test_one_file_alone_is_read_in_a_worker(source, deadly):
+    deadly("1.dcm")
+    path = f"dicoms/{source.patients[0]}/1.dcm"
+    found = scan_some(source.root, [path], A_MASK, workers=2)
+    assert [(one.kind, one.reason) for one in found.left] == [("mask", "worker_died")]
+
+
+def test_workers_that_die_before_any_file_end_the_scan(source, deadly, monkeypatch):
+    deadly()
+    monkeypatch.setattr(scan, "_read_all", lambda *_: os._exit(9))
+    with pytest.raises(RuntimeError, match="exit status 9.*before its first file"):
+        scan_some(source.root, [f"dicoms/{source.patients[0]}/1.dcm"], workers=2)
 
 
 def test_headers_that_were_read_before_are_not_read_again(source, tmp_path, opened):

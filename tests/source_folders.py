@@ -25,6 +25,7 @@ from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.conversion import ConversionResult
 from tfdicom.example_schema import FrameExample
 from tfdicom.matching import match_annotations
+from tfdicom.runners import LocalRunner
 from tfdicom.scan import AN_IMAGE, FileToScan, Scan, scan_files
 from tfdicom.sources import contours
 from tfdicom.sources.candidates import PathListing
@@ -302,7 +303,9 @@ def scan_images(root: pathlib.Path) -> tuple[PathListing, Scan]:
     structures = contours.parse_structures(contours.DEFAULT_STRUCTURES)
     listing = contours.find(root, files.walk(root), structures=structures)
     images = [FileToScan(path, AN_IMAGE) for path in listing.images]
-    return listing, scan_files(root, images, workers=1, progress=lambda done: None)
+    return listing, scan_files(
+        root, images, runner=LocalRunner(1), progress=lambda done: None
+    )
 
 
 def annotated_frames(
@@ -317,7 +320,7 @@ def annotated_frames(
         (),
         terms,
         policy="newest",
-        workers=1,
+        runner=LocalRunner(1),
         progress=lambda done: None,
     )
     return frames

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import pathlib
 import sys
@@ -31,7 +32,7 @@ from tfdicom.preparation import Preparation, identity_of, prepare
 from tfdicom.progress import Progress
 from tfdicom.reuse import Work, find_work
 from tfdicom.shard_results import ShardResult
-from tfdicom.shard_runners import run_here
+from tfdicom.shard_runners import run_shards
 from tfdicom.shards import ShardJob
 from tfdicom.source_contents import SourceContents, journal_path
 from tfdicom.summary import describe
@@ -282,9 +283,11 @@ def _write_shards(
         for series in patient.series
     )
     with Progress("images", total, "images") as progress:
-        for notes in run_here(job, work.tasks, prepared.options, progress):
-            contents.add(notes.contents)
-            prepared.ledger.add_details(notes.details)
+        written = run_shards(job, work.tasks, prepared.options, progress)
+        with contextlib.closing(written):
+            for notes in written:
+                contents.add(notes.contents)
+                prepared.ledger.add_details(notes.details)
 
 
 def _finish(prepared: Preparation, aside: pathlib.Path, work: Work) -> Manifest:

@@ -22,10 +22,14 @@ from tfdicom.sharding import FrozenShards
 from tfdicom.version import VERSION
 
 STATE = "state.json"
+# Beside the state of what is to replace a data set. It is no part of the state, so that
+# a data set has the same bytes whether or not there was another one before.
+_REPLACES = "replaces"
 # Options that do not shape the bytes, or that only new patients feel.
 WITHOUT_EFFECT = frozenset(
     {
         "beam_args",
+        "beam_timeout",
         "dry_run",
         "fail_on",
         "fixed_splits",
@@ -118,7 +122,8 @@ def read_state(folder: pathlib.Path) -> ConversionState | None:
         fields = json.loads(path.read_bytes())
         fields["contour_shift"] = tuple(fields["contour_shift"])
         fields["inputs"] = tuple(fields["inputs"])
-        return ConversionState(**fields)
+        replaces = (folder / CONVERSION / _REPLACES).exists()
+        return ConversionState(**fields, replaces=replaces)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} cannot be read ({error!r}): convert anew with --overwrite"
@@ -129,6 +134,11 @@ def write_state(folder: pathlib.Path, state: ConversionState) -> None:
     """Writes the state, whole or not at all; equal states give equal bytes."""
     fields: dict[str, Any] = dataclasses.asdict(state)
     files.make_folder(folder / CONVERSION)
+    mark = folder / CONVERSION / _REPLACES
+    if fields.pop("replaces"):
+        files.write_text(mark, "")
+    else:
+        mark.unlink(missing_ok=True)
     text = json.dumps(fields, indent=1, sort_keys=True)
     files.write_text(folder / CONVERSION / STATE, text + "\n")
 

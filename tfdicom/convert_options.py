@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from collections.abc import Sequence
 
 from tfdicom import options
@@ -25,6 +26,8 @@ from tfdicom.tfrecord_file import COMPRESSIONS
 NEWEST, RATERS, ERROR = "newest", "raters", "error"
 #: Which images without an annotation become examples.
 NO, NEIGHBOURS, ALL = "no", "neighbours", "all"
+#: Where the work is done.
+LOCAL, BEAM = "local", "beam"
 DEFAULT_SPLIT = "train:0.7,validation:0.15,test:0.15"
 CLASSES = "classes"  # what --stratify may name beside a label
 
@@ -214,6 +217,25 @@ class ConvertOptions:
     num_workers: int = options.option(
         0, "Processes; 0: as many as there are processors.", kind=int, lower=0
     )
+    runner: str = options.option(
+        LOCAL,
+        "Where headers are read and shards written: in --num_workers processes of this "
+        "machine, or by Apache Beam as --beam_args say (pip install 'tfdicom[beam]').",
+        choices=(LOCAL, BEAM),
+    )
+    beam_args: str = options.option(
+        "",
+        "Beam's own arguments, as one text: '--runner=DataflowRunner --project=P "
+        "--region=R --temp_location=gs://BUCKET/tmp'. Workers on other machines want "
+        "--temp_location in a place that they and this machine reach.",
+    )
+    beam_timeout: int = options.option(
+        600,
+        "Seconds without any result after which a Beam run is ended; the same command "
+        "then goes on where it stopped.",
+        kind=int,
+        lower=1,
+    )
     header_cache: str | None = options.option(
         None,
         "Folder that keeps the headers that were read, so that a later run need not "
@@ -305,6 +327,7 @@ class ConvertOptions:
             parse_split(self.split)
         parse_keep(self.keep)
         _check_dates(self)
+        self.beam_arguments  # noqa: B018 - splits the text, or raises
         if self.folds and self.split != DEFAULT_SPLIT:
             raise ValueError("give either split or folds, not both")
         if self.folds == 1:
@@ -321,6 +344,22 @@ class ConvertOptions:
         """The splits that take nobody new."""
         names = (name.strip() for name in self.fixed_splits.split(","))
         return tuple(dict.fromkeys(filter(None, names)))
+
+    @property
+    def beam_arguments(self) -> tuple[str, ...]:
+        """What Beam is given."""
+        if self.beam_args and self.runner != BEAM:
+            raise ValueError(f"beam_args goes with runner={BEAM}")
+        try:
+            found = shlex.split(self.beam_args)
+        except ValueError as error:
+            raise ValueError(f"beam_args={self.beam_args!r}: {error}") from None
+        if found and not found[0].startswith("--"):
+            raise ValueError(
+                f"beam_args={self.beam_args!r}: flags are wanted, as "
+                "'--runner=DirectRunner'"
+            )
+        return tuple(found)
 
     @property
     def pairing_rules(self) -> PairingRules:

@@ -7,10 +7,12 @@ universal_pathlib, without one they are local.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import errno
+import hashlib
 import os
 import pathlib
+import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from typing import IO, Any, BinaryIO, cast
@@ -88,12 +90,12 @@ def stamp(path: pathlib.Path) -> Stamp:
 def written_whole(path: pathlib.Path) -> Iterator[IO[bytes]]:
     """Opens a file for writing that appears under its name only when it is complete.
 
-    Local bytes go to a temporary name beside it, are flushed to the disk, and are
-    renamed into view. Remote ones are gathered in a temporary file of this machine and
-    uploaded at the end. After an exception nothing is left.
+    Local bytes go to a temporary name of their own beside it, are flushed to the disk,
+    and are renamed into view. Remote ones are gathered in a temporary file of this
+    machine and uploaded at the end. After an exception nothing is left.
     """
     if isinstance(path, pathlib.Path):
-        temporary = path.with_name(path.name + PARTIAL)
+        temporary = _beside(path)
         try:
             with temporary.open("wb") as file:
                 yield file
@@ -113,6 +115,11 @@ def written_whole(path: pathlib.Path) -> Iterator[IO[bytes]]:
         _upload(near.name, path)
 
 
+def _beside(path: pathlib.Path) -> pathlib.Path:
+    """A name for what is to become a file: of this writer alone, if there are two."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+
+
 def _upload(near: str, path: Any) -> None:
     """Uploads a file, whole or not at all."""
     options = stores.upload_options(path)
@@ -120,7 +127,7 @@ def _upload(near: str, path: Any) -> None:
         if stores.writes_whole(path):
             path.fs.put_file(near, path.path, **options)
             return
-        temporary = path.with_name(path.name + PARTIAL)
+        temporary: Any = _beside(path)
         try:
             path.fs.put_file(near, temporary.path, **options)
             move(temporary, path)
@@ -128,6 +135,16 @@ def _upload(near: str, path: Any) -> None:
             with contextlib.suppress(Exception):
                 temporary.fs.rm_file(temporary.path)
             raise
+
+
+def remove_tree(folder: pathlib.Path) -> None:
+    """Removes a folder with all that is in it, as far as it is there and can be."""
+    if isinstance(folder, pathlib.Path):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    remote: Any = folder
+    with contextlib.suppress(OSError), stores.told(folder):
+        remote.fs.rm(remote.path, recursive=True)
 
 
 def move(source: pathlib.Path, target: pathlib.Path) -> None:

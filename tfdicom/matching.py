@@ -18,6 +18,7 @@ from tfdicom.annotated_frames import AnnotatedFrame, DrawnHere, resolved
 from tfdicom.frame_headers import FrameHeader
 from tfdicom.processes import Death
 from tfdicom.reasons import REASONS, InputSkipped
+from tfdicom.runners import Runner
 from tfdicom.scan import ScannedFrame
 from tfdicom.sources.annotation_objects import (
     AnnotationObject,
@@ -36,6 +37,7 @@ from tfdicom.sources.candidates import (
 from tfdicom.sources.readers import READERS
 from tfdicom.structures import items_unused, items_used, terms_of
 
+_OBJECTS_TOGETHER = 64
 _NOWHERE = -1  # an item that no frame has
 # Why an ROI is of no use where that takes nothing from its class.
 _ADDS_NOTHING = ("roi_without_contours", "roi_of_points")
@@ -61,7 +63,7 @@ def match_annotations(
     terms: Sequence[str],
     *,
     policy: str,
-    workers: int,
+    runner: Runner,
     progress: Callable[[int], None],
 ) -> tuple[list[AnnotatedFrame], list[LeftFile]]:
     """Brings frames and annotations together.
@@ -74,7 +76,7 @@ def match_annotations(
       terms: Structures that the classes use.
       policy: What to do where two objects draw one structure on one frame:
         ``newest``, ``raters`` or ``error``.
-      workers: Processes.
+      runner: Who reads the objects.
       progress: Told how many objects are done.
 
     Returns:
@@ -97,12 +99,12 @@ def match_annotations(
                 kind = one.candidate_kind
                 left.append(LeftFile(one.path, kind, "structure_not_used"))
     tasks = list(_tasks(frames, objects, terms, left))
-    results = processes.map_in_processes(
-        functools.partial(_match, folder),
+    results = runner.map(
+        functools.partial(_match, runner.whereabouts(folder)),
         tasks,
-        workers=workers,
         progress=progress,
         on_death=_given_up,
+        together=_OBJECTS_TOGETHER,
     )
     with contextlib.closing(results):
         for task, matches in zip(tasks, results, strict=True):

@@ -108,7 +108,9 @@ def take_place(output: pathlib.Path) -> None:
         files.make_folder(output / CONVERSION)
         for path in sorted((aside / CONVERSION).glob("*.json")):
             files.move(path, output / CONVERSION / path.name)
-        names = sorted(path.name for path in aside.glob("*") if path.name != CONVERSION)
+        names = [path.name for path in aside.glob("*") if path.name != CONVERSION]
+        # A worker of a run that was given up may still be writing.
+        names = [name for name in names if not name.endswith(files.PARTIAL)]
         for name in sorted(names, key=lambda name: (name == MANIFEST, name)):
             files.move(aside / name, output / name)
         remove(aside)

@@ -10,10 +10,18 @@ import hashlib
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from tfdicom import dicom_file, header_cache, processes, remote_files, stores
+from tfdicom import (
+    dicom_file,
+    header_cache,
+    processes,
+    redaction,
+    remote_files,
+    stores,
+)
 from tfdicom.frame_headers import FrameHeader, frame_headers
 from tfdicom.processes import Death
 from tfdicom.reasons import REASONS, InputSkipped
+from tfdicom.runners import Runner
 from tfdicom.sources.annotation_objects import AnnotationObject
 from tfdicom.sources.candidates import (
     IMAGE,
@@ -30,6 +38,7 @@ from tfdicom.sources.readers import KINDS, READERS
 from tfdicom.stores import RemoteFact
 
 _FILES_PER_TASK = 64
+_TASKS_TOGETHER = 32
 #: What a path alone says of a file.
 AN_IMAGE, A_MASK, ANYTHING = "image", "mask", "anything"
 
@@ -108,7 +117,7 @@ def scan_files(
     folder: pathlib.Path,
     files: Sequence[FileToScan],
     *,
-    workers: int,
+    runner: Runner,
     rules: ScanRules = ScanRules(),
     cache: pathlib.Path | None = None,
     progress: Callable[[int], None],
@@ -118,12 +127,12 @@ def scan_files(
     Args:
       folder: The input folder.
       files: What to read.
-      workers: Processes; with 1 it is this one that a file would kill.
+      runner: Who reads them; with one process it is this one that a file would kill.
       rules: What is asked of them.
       cache: File with headers that were read before; None for none.
       progress: Told how many files are done.
     """
-    results = _with_cache(folder, files, rules, workers, cache, progress)
+    results = _with_cache(folder, files, rules, runner, cache, progress)
     frames: list[ScannedFrame] = []
     objects: list[AnnotationObject] = []
     left: list[LeftFile] = []
@@ -136,6 +145,7 @@ def scan_files(
             left.append(LeftFile(file.path, IMAGE, "pixel_text_risk"))
         else:
             frames += [ScannedFrame(file.path, header) for header in found]
+    redaction.note_headers(frame.header for frame in frames)
     copies = _copies(folder, frames, objects)
     left += (LeftFile(path, kind, "identical_copy") for path, kind in copies.items())
     return Scan(
@@ -175,7 +185,7 @@ def _with_cache(
     folder: pathlib.Path,
     files: Sequence[FileToScan],
     rules: ScanRules,
-    workers: int,
+    runner: Runner,
     cache: pathlib.Path | None,
     progress: Callable[[int], None],
 ) -> list[_Found]:
@@ -199,12 +209,12 @@ def _with_cache(
     starts = range(0, len(new), _FILES_PER_TASK)
     tasks = [_Task(tuple(new[at : at + _FILES_PER_TASK])) for at in starts]
     before_now = len(known)
-    parts = processes.map_in_processes(
-        functools.partial(_read_all, folder, rules),
+    parts = runner.map(
+        functools.partial(_read_all, runner.whereabouts(folder), rules),
         tasks,
-        workers=workers,
         progress=lambda done: progress(done + before_now),
         on_death=_without_killer,
+        together=_TASKS_TOGETHER,
     )
     with contextlib.closing(parts):
         found = (one for part in parts for one in part)

@@ -1,30 +1,63 @@
-"""Runs the writing of shards: in processes of this machine."""
+"""Runs the writing of shards, wherever the options say."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
-from tfdicom import processes
 from tfdicom.convert_options import ConvertOptions
+from tfdicom.processes import Death
+from tfdicom.runner_choice import runner_of
 from tfdicom.shards import ShardJob, ShardNotes, ShardTask, write_shard
 
 
-def run_here(
+def run_shards(
     job: ShardJob,
     tasks: Sequence[ShardTask],
     options: ConvertOptions,
     progress: Callable[[int], None],
-) -> Iterator[ShardNotes]:
-    """Writes shards in worker processes; what each found comes back in order.
+) -> Generator[ShardNotes, None, None]:
+    """Writes shards; gives what was found at each, in their order.
+
+    A file that two workers died of is left out, with the reason ``worker_died``.
 
     Raises:
       ValueError: A source file is gone, or an earlier shard damaged.
-      RuntimeError: Workers died again and again.
+      RuntimeError: Workers died again and again, or Beam does not go on.
     """
-    return processes.map_in_processes(
-        functools.partial(write_shard, job),
-        tasks,
-        workers=options.num_workers or processes.default_workers(),
-        progress=progress,
+    runner = runner_of(options)
+    located = dataclasses.replace(
+        job,
+        input_dir=runner.whereabouts(job.input_dir),
+        output_dir=runner.whereabouts(job.output_dir),
     )
+    tasks = [
+        dataclasses.replace(
+            task, earlier=task.earlier and runner.whereabouts(task.earlier)
+        )
+        for task in tasks
+    ]
+    return runner.map(
+        functools.partial(write_shard, located),
+        tasks,
+        progress=progress,
+        on_death=without_killer,
+        together=1,
+    )
+
+
+def without_killer(task: ShardTask, death: Death) -> ShardTask:
+    """What is tried after a death: the same, then without the file that killed.
+
+    Raises:
+      RuntimeError: Two workers died, and no file is to blame.
+    """
+    if death.count == 1:
+        return task
+    if not death.at or death.at in task.without:
+        raise RuntimeError(
+            f"{task.shard.file}: a worker process died again ({death}). It was killed "
+            "or ran out of memory: run the command again with fewer --num_workers"
+        )
+    return dataclasses.replace(task, without=task.without | {death.at})

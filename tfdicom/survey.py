@@ -8,13 +8,14 @@ import pathlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from tfdicom import files, header_cache, matching, processes
+from tfdicom import files, header_cache, matching, redaction
 from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.classes import SegmentationClass, parse_classes, structures_of
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.ledger import Ledger
 from tfdicom.progress import Progress
 from tfdicom.reasons import REASONS, InputSkipped
+from tfdicom.runner_choice import runner_of
 from tfdicom.scan import (
     A_MASK,
     AN_IMAGE,
@@ -95,6 +96,7 @@ def survey(folder: pathlib.Path, options: ConvertOptions, ledger: Ledger) -> Sur
       ValueError: There is nothing that could be converted.
     """
     paths = files.walk(folder)
+    redaction.note_files(folder, paths)
     listing = _listing(folder, paths, options)
     pairs = _mask_listing(folder, listing, options)
     scan = _scan(folder, listing, pairs, options)
@@ -108,9 +110,8 @@ def survey(folder: pathlib.Path, options: ConvertOptions, ledger: Ledger) -> Sur
     with ledger.told_with_errors():
         if not scan.frames:
             count = len(listing.images) + len(listing.others)
-            raise ValueError(
-                f"none of the {count} files found is a usable image{_left_by_risk(scan)}"
-            )
+            told = f"none of the {count} files found is a usable image"
+            raise ValueError(told + _left_by_risk(scan))
         if not any(paired.values()) and not objects and not options.without_masks:
             raise ValueError(_nothing_drawn(folder, listing, scan, options))
         classes = _classes(drawn, objects, options)
@@ -163,7 +164,7 @@ def _matched(
             objects,
             structures_of(classes),
             policy=options.several_annotations,
-            workers=options.num_workers or processes.default_workers(),
+            runner=runner_of(options),
             progress=progress,
         )
     ledger.leave(left)
@@ -237,12 +238,11 @@ def _scan(
         for one in pairs.pairs
         if one.mask not in listing.images
     ]
-    workers = options.num_workers or processes.default_workers()
     with Progress("headers", len(wanted), "files") as progress:
         scan = scan_files(
             folder,
             wanted,
-            workers=workers,
+            runner=runner_of(options),
             rules=ScanRules(
                 tuple(kind for kind in _NAMES if _wanted(kind, options)),
                 options.named_values,

@@ -1,0 +1,19 @@
+"""Which runner the options of a conversion ask for."""
+
+from __future__ import annotations
+
+from tfdicom import processes
+from tfdicom.beam_runner import BeamRunner
+from tfdicom.convert_options import BEAM, ConvertOptions
+from tfdicom.runners import LocalRunner, Runner
+
+
+def runner_of(options: ConvertOptions) -> Runner:
+    """The runner that the options ask for.
+
+    Raises:
+      ValueError: It needs what is not installed, or its arguments are wrong.
+    """
+    if options.runner == BEAM:
+        return BeamRunner(options.beam_arguments, options.beam_timeout)
+    return LocalRunner(options.num_workers or processes.default_workers())
