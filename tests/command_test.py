@@ -17,8 +17,8 @@ _SIZE = flags.DEFINE_integer("size", 3, "How large.", lower_bound=1)
 _RESUMES = "again" in __file__
 
 def wait(how):
-    print("up", flush=True)
     try:
+        print("up", flush=True)
         time.sleep(60)
     finally:
         print("cleans up", flush=True)

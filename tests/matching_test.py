@@ -1,10 +1,14 @@
 import dataclasses
+import multiprocessing
+import os
 import pathlib
+import signal
 import sys
 
 import pytest
 
 from tests import source_folders
+from tfdicom import processes
 from tfdicom.frame_headers import FrameHeader
 from tfdicom.matching import match_annotations, paired_left
 from tfdicom.reasons import InputSkipped
@@ -271,6 +275,34 @@ def test_what_is_left_is_named_by_item_and_part(match, kind, candidate):
     assert result.drawn == {"a1": [("heart", 1, (3,))]}
     (annotation,) = result.frames[0].annotations
     assert (annotation.kind, annotation.candidates) == (kind, ("x#1.3",))
+
+
+def test_object_that_kills_its_workers_is_left(monkeypatch):
+    context = multiprocessing.get_context("fork")
+    monkeypatch.setattr(processes, "_context", lambda: context)
+
+    def kill(path, described, frames, items):
+        if path.name == "rt2.dcm":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return everywhere(path, described, frames, items)
+
+    monkeypatch.setattr(READERS[RTSTRUCT], "match", kill)
+    objects = [described(f"rt{n}.dcm", frame_of_reference="here") for n in (1, 2)]
+    done = []
+    frames, left = match_annotations(
+        FOLDER,
+        FRAMES,
+        {},
+        objects,
+        ("heart",),
+        policy="raters",
+        runner=LocalRunner(2),
+        progress=done.append,
+    )
+    assert {one.path for frame in frames for one in frame.annotations} == {"rt1.dcm"}
+    assert [(one.path, one.reason) for one in left] == [("rt2.dcm", "worker_died")]
+    assert "SIGKILL" in left[0].detail
+    assert done[-1] == 2
 
 
 def test_object_that_cannot_be_read_is_left(match):
