@@ -215,7 +215,11 @@ class ConvertOptions:
         choices=COMPRESSIONS,
     )
     num_workers: int = options.option(
-        0, "Processes; 0: as many as there are processors.", kind=int, lower=0
+        0,
+        "Worker processes; 0: as many as there are processors, at least 2. With 1 all "
+        "is done in the process itself, which then is what a crash ends.",
+        kind=int,
+        lower=0,
     )
     runner: str = options.option(
         LOCAL,
