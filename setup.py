@@ -49,6 +49,9 @@ setuptools.setup(
         "universal_pathlib>=0.2",
     ],
     extras_require={
+        # tfdicom_convert --runner=beam; not beside TensorFlow 2.15, whose protobuf is
+        # too old for it.
+        "beam": ["apache-beam>=2.60"],
         # The last TensorFlow with Estimators; Python 3.11 only.
         "estimator": ["tensorflow==2.15.*", "tensorflow-estimator==2.15.*"],
         # Dice, Hausdorff distance and volume: tfdicom.evaluate.
