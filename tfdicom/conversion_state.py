@@ -44,6 +44,7 @@ WITHOUT_EFFECT = frozenset(
         "redact_logs",
         "runner",
         "splits_from",
+        "stratify",
         "withdraw",
     }
 )
