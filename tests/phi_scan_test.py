@@ -8,8 +8,17 @@ import pydicom
 import pytest
 
 from tests import real_data, source_folders
-from tfdicom import example_schema, manifest, phi_scan, tfrecord_file
+from tfdicom import (
+    dataset_texts,
+    example_schema,
+    identifying_values,
+    manifest,
+    phi_scan,
+    tfrecord_file,
+)
+from tfdicom.dataset_texts import Piece
 from tfdicom.deidentify import Pseudonyms
+from tfdicom.identifying_values import IdentifyingValues, SourceValue
 from tfdicom.patient_facts import shift_days, shifted
 
 PATIENTS = ("KrauseHilde", "LehmannB", "SchulzeC")
@@ -50,6 +59,11 @@ def dataset(source):
     output = source.root.parent / "out"
     source_folders.convert(source.root, output, compression="zlib")
     return output
+
+
+@pytest.fixture(scope="module")
+def search(source):
+    return phi_scan.Search(identifying_values.collect(source.root)[0])
 
 
 @pytest.fixture
@@ -184,10 +198,6 @@ def _into_label(folder, value):
     _change_record(folder, label_names=("grade",), label_values=(value,))
 
 
-def _into_class(folder, value):
-    _change_record(folder, contour_origin=value)
-
-
 LEAKS = [
     _into_manifest,
     _into_ledger,
@@ -201,9 +211,9 @@ LEAKS = [
 
 @pytest.mark.parametrize("value", VALUES)
 @pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.__name__)
-def test_leaks_are_found(source, copy, leak, value):
+def test_leaks_are_found(search, copy, leak, value):
     leak(copy, value)
-    found = phi_scan.phi_scan(copy, source.root).hits
+    found = search.find(dataset_texts.pieces(copy, manifest.load_manifest(copy)))
     assert found and all(hit.file for hit in found)
     if leak is _into_record:
         assert {hit.key for hit in found} == {"image/model"}
@@ -229,6 +239,29 @@ def test_long_values_are_found_in_pixels(source, copy, value, found):
     _change_record(copy, pixels=pixels)
     hits = phi_scan.phi_scan(copy, source.root).hits
     assert bool(hits) == bool(found)
+
+
+def test_values_of_few_different_bytes_are_chance_in_pixels(source, copy):
+    values = IdentifyingValues()
+    values.add("00000000", SourceValue("identifier", ""))
+    values.add("20031205", SourceValue("date", ""))
+    search = phi_scan.Search(values)
+
+    def found(data, *, is_text):
+        return search.find([Piece("x", 0, "y", data, is_text)])
+
+    assert found(b"0" * 99, is_text=False) == []
+    assert len(found(b"(00000000)", is_text=True)) == 1
+    assert len(found(b"0" * 99 + b"20031205", is_text=False)) == 1
+
+
+def test_words_of_the_package_identify_nobody_unless_they_are_a_name():
+    values = IdentifyingValues()
+    values.add("image", SourceValue("file or folder name", ""))
+    values.add("Test", SourceValue("name", ""))  # nobody, too
+    values.add("Field", SourceValue("name", ""))
+    piece = Piece("x", 0, "y", b"image of Field, Test")
+    assert [hit.value for hit in phi_scan.Search(values).find([piece])] == ["field"]
 
 
 @pytest.mark.parametrize(
@@ -279,6 +312,25 @@ def test_unknown_folders_are_refused(dataset, tmp_path):
         phi_scan.phi_scan(dataset, tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match="holds no data set"):
         phi_scan.phi_scan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("folder", "options"),
+    [
+        ("rtstruct/ibsi_sts", {"annotations": "rtstruct", "classes": "gtv=.*"}),
+        ("rtstruct/gre_ct_phantom", {"classes": "a=/ROI-1/;b=/ROI-4/"}),
+        ("rtstruct/nested_hole", {"classes": "x=.*"}),
+        ("seg/highdicom", {"classes": "x=.*"}),
+        ("seg/dcmqi", {"classes": "x=.*"}),
+    ],
+)
+def test_shared_data_is_clean(tmp_path, folder, options):
+    root = real_data.SHARED / folder
+    if not root.is_dir():
+        pytest.skip(f"no shared data at {root}")
+    options = {"split": "train", "keep": "sex,age_band", **options}
+    source_folders.convert(root, tmp_path / "out", **options)
+    assert phi_scan.phi_scan(tmp_path / "out", root).hits == ()
 
 
 @real_data.needs_sunnybrook

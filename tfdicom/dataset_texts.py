@@ -13,11 +13,21 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tfdicom import example_wire, files, known_terms, manifest, tfrecord_file
+from tfdicom import (
+    conversion_state,
+    example_wire,
+    files,
+    known_terms,
+    label_kinds,
+    manifest,
+    shard_results,
+    tfrecord_file,
+)
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.example_schema import BYTES, FEATURES, TEXT
 from tfdicom.manifest import Manifest
 from tfdicom.reasons import FINDINGS, REASONS
+from tfdicom.sources import candidates
 
 #: Key of a piece that is the name of a file.
 FILE_NAME = "name of the file"
@@ -131,10 +141,10 @@ def _other(path: pathlib.Path, name: str, chosen: frozenset[str]) -> Iterator[Pi
         return
     for document in documents:
         for key, text in _json_texts(document, ""):
-            if text not in _FIXED:
-                data = text.encode(errors="surrogatepass")
-                is_text = not _BASE64.fullmatch(data)
-                yield Piece(name, None, key, data, is_text, text in chosen)
+            if text not in FIXED_TEXTS:
+                value = text.encode(errors="surrogatepass")
+                is_text = not _BASE64.fullmatch(value)
+                yield Piece(name, None, key, value, is_text, text in chosen)
 
 
 def _json_texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
@@ -144,25 +154,36 @@ def _json_texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, dict):
         for name, one in value.items():
             yield key, name
-            yield from _json_texts(one, f"{key}.{name}" if name in _FIXED else key)
+            yield from _json_texts(one, f"{key}.{name}" if name in FIXED_TEXTS else key)
     elif isinstance(value, list):
         for one in value:
             yield from _json_texts(one, key)
 
 
+# Names of fields and values that stand in no declaration.
+_WORDS = """
+    all annotated classes content contours converted counts dicom entries findings
+    foreground format frame frames gzip hint images instance intensities keyed
+    ledger left_out low masks none numpy patient patients pixels plan positive
+    public pydicom reasons sentence series size skipped source sources split study
+    tag test tfdicom traces train validation values versions zlib
+""".split()
+
+
 def _fixed_texts() -> frozenset[str]:
-    """Strings that the package writes of its own, whatever the source holds."""
     found: set[str] = {*REASONS, *FINDINGS, *FINDINGS.values()}
     for reason in REASONS.values():
         found |= {reason.sentence, reason.hint}
-    for one in vars(manifest).values():
-        if isinstance(one, type) and dataclasses.is_dataclass(one):
-            found |= {field.name for field in dataclasses.fields(one)}
+    for module in (manifest, label_kinds, shard_results, conversion_state):
+        for one in vars(module).values():
+            if isinstance(one, type) and dataclasses.is_dataclass(one):
+                found |= {field.name for field in dataclasses.fields(one)}
     for field in dataclasses.fields(ConvertOptions):
         found |= {field.name, *(field.metadata["choices"] or ())}
     found |= {*known_terms.MODALITIES, *known_terms.PHOTOMETRIC_INTERPRETATIONS}
-    return frozenset(found | {"frame", "train", "validation", "test", "all"})
+    return frozenset(found | {*candidates.KINDS, *FEATURES, *_WORDS})
 
 
-_FIXED = _fixed_texts()
-_FIXED_BYTES = frozenset(text.encode() for text in _FIXED)
+#: Strings that the package writes of its own, whatever the source holds.
+FIXED_TEXTS = _fixed_texts()
+_FIXED_BYTES = frozenset(text.encode() for text in FIXED_TEXTS)

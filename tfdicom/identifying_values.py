@@ -51,7 +51,7 @@ _DECIMALS = re.compile(r"[-+0-9.eE\\ ]*[.\\][-+0-9.eE\\ ]*")
 _NUMBER = re.compile(r"[0-9][0-9./-]{4,}[0-9]")
 _WORD = re.compile(r"[^\W\d_]+")
 _CAPITALISED = re.compile(r"[A-Z][a-z]+")  # KrauseHilde is two
-_PRINTABLE = re.compile(rb"[\x20-\x7e\xa0-\xff]{4,}")
+_PRINTABLE = re.compile(rb"[\x20-\x7e]{4,}")
 _DATE_FORMATS = (
     "%Y%m%d",
     "%Y-%m-%d",
@@ -103,8 +103,8 @@ class IdentifyingValues:
         spellings = {text}
         if not text.isascii():
             cased = (text, text.lower(), text.upper(), text.title())
-            forms = ("NFC", "NFD")
-            spellings = {unicodedata.normalize(f, one) for f in forms for one in cased}
+            spellings = {unicodedata.normalize("NFC", one) for one in cased}
+            spellings |= {unicodedata.normalize("NFD", one) for one in cased}
         for spelling in spellings:
             for charset in dict.fromkeys((*_CHARSETS, *charsets)):
                 try:
@@ -145,13 +145,13 @@ def collect(folder: pathlib.Path) -> tuple[IdentifyingValues, int]:
 def _read(path: pathlib.Path) -> pydicom.Dataset | None:
     """All elements but the pixels; None where it is no DICOM."""
     try:
-        dicom_file.open_header(path)  # which tells other files apart
-        with path.open("rb") as file, quiet(), warnings.catch_warnings():
+        with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+            dicom_file.open_header(path)  # which tells other files apart
+            with path.open("rb") as file:
+                return pydicom.dcmread(file, stop_before_pixels=True, force=True)
     except Exception:  # a file of any kind can raise anything
         return None
-    return found
 
 
 def add_dataset(dataset: pydicom.Dataset, values: IdentifyingValues) -> None:
@@ -241,7 +241,7 @@ def _texts(element: DataElement, private: bool) -> Iterator[str]:
     if isinstance(value, (bytes, bytearray)):
         if private and len(value) <= 1 << 16:
             for run in _PRINTABLE.findall(bytes(value)):
-                yield run.decode("latin-1")
+                yield run.decode("ascii")
         return
     several = isinstance(value, (list, pydicom.multival.MultiValue))
     for one in value if several else [value]:

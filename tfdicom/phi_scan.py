@@ -3,12 +3,14 @@
 Texts are searched for every spelling of every value of the source's headers, and for
 what looks like an identifier: dates, UIDs, names with ``^``, addresses of mail, numbers
 of telephones, paths. Pixels and planes are searched for values of eight bytes or more:
-shorter ones occur there by chance. (Of P values of n bytes, N random bytes hold N x P /
-256^n by chance: for a million of six bytes in a terabyte 3,600, of eight 0.05.)
+shorter ones occur there by chance, and so do those of fewer than four different bytes,
+as ``00000000``. (Of P values of n bytes, N random bytes hold N x P / 256^n by chance:
+for a million of six bytes in a terabyte 3,600, of eight 0.05.)
 
 What may stand in a text by chance must stand there as a word of its own: digits and
 hexadecimal digits between other characters, up to five letters between others than
-letters.
+letters. A description, a private value or the name of a file that is a word of the
+package's own (``image``, ``train``) identifies nobody.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from tfdicom.identifying_values import (
 from tfdicom.manifest import load_manifest
 
 _TEXT_WIDTH, _BINARY_WIDTH = 4, 8
+_LEAST_DIFFERENT = 4
 _BATCH_BYTES = 1 << 20
 _HEX = re.compile(rb"[0-9a-f]+")
 _DIGITS = re.compile(rb"[0-9][0-9.:/-]*")
@@ -152,9 +155,15 @@ class Search:
 
     def __init__(self, values: IdentifyingValues) -> None:
         """Takes the values."""
-        self._values = values.patterns
+        own = {text.lower().encode() for text in dataset_texts.FIXED_TEXTS}
+        self._values = {
+            pattern: value
+            for pattern, value in values.patterns.items()
+            if value.kind not in _REPEATABLE or pattern not in own
+        }
         self._texts = ByteSearch(self._values, width=_TEXT_WIDTH)
-        self._binary = ByteSearch(self._values, width=_BINARY_WIDTH)
+        varied = (one for one in self._values if len(set(one)) >= _LEAST_DIFFERENT)
+        self._binary = ByteSearch(varied, width=_BINARY_WIDTH)
 
     def find(self, pieces: Iterable[Piece]) -> list[Hit]:
         """Everything found in some pieces, in their order."""

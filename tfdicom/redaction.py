@@ -80,10 +80,10 @@ class Redactor:
                 end = start + len(name)
         parts.append(data[end:])
         whole = b"".join(parts).decode(errors="surrogateescape")
-        for name, shown in self._short.items():
+        for short, shown in self._short.items():
             # A number may be a count; in quotes it is none.
-            quoted = name.isdigit()
-            pattern = rf"'{name}'" if quoted else rf"(?<!\w){re.escape(name)}(?!\w)"
+            quoted = short.isdigit()
+            pattern = rf"'{short}'" if quoted else rf"(?<!\w){re.escape(short)}(?!\w)"
             whole = re.sub(pattern, f"'{shown}'" if quoted else shown, whole)
         return whole
 
