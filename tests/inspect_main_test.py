@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 import subprocess
@@ -102,6 +103,38 @@ def test_phi_scan(dataset, tmp_path):
     assert "doe" not in done.stdout
     done = main(*scan, f"--data_dir={tmp_path / 'out'}", "--show_values")
     assert done.returncode == 1 and "doe^scd0000101" in done.stdout
+
+
+def test_verify(dataset, tmp_path):
+    done = main("verify", f"--data_dir={dataset}", "--num_workers=2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("split  shards  patients  examples  inner  outer\n")
+    assert f"{dataset} is whole: every check passed." in done.stdout
+    damaged = shutil.copytree(dataset, tmp_path / "damaged")
+    shard = sorted(damaged.glob("*.tfrecord"))[0]
+    data = bytearray(shard.read_bytes())
+    data[100] ^= 4
+    shard.write_bytes(data)
+    done = main("verify", f"--data_dir={damaged}")
+    assert done.returncode == 1
+    assert f"{shard.name}, record 0, key " in done.stdout
+    assert re.search(rf"Bad shards \(1 of \d\): {shard.name}", done.stdout)
+    fails(1, "there is no dataset.json", "verify", f"--data_dir={tmp_path}")
+
+
+def test_diff(dataset, tmp_path):
+    done = main("diff", dataset, dataset)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "The same: 6 examples, byte for byte.\n"
+    source = source_folders.write_folder(tmp_path / "in", annotated=3, plain=0)
+    source_folders.convert(source.root, tmp_path / "other")
+    out = tmp_path / "all.json"
+    done = main("diff", dataset, tmp_path / "other", f"--out={out}")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "Examples: 6 before, 9 after, 6 in both\n  3 added: " in done.stdout
+    assert len(json.loads(out.read_text())["added"]) == 3
+    fails(2, "diff wants two folders", "diff", dataset)
+    fails(1, "holds no data set", "diff", dataset, tmp_path)
 
 
 @pytest.mark.parametrize(

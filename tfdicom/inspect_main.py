@@ -16,6 +16,9 @@
   tfdicom_inspect phi_scan --data_dir=D [--input_dir=IN] [--show_values]
       Searches all files of the data set for every identifying value of the source's
       headers, and for dates, UIDs, names and the like; fails where it finds one.
+  tfdicom_inspect diff BEFORE AFTER [--out=FILE.json] [--num_workers=N]
+      What changed between two data sets: examples, masks, splits, options. Exit code 0
+      if they are the same, byte for byte, else 1.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 """
@@ -34,7 +37,9 @@ from tfdicom.manifest import load_manifest, split_names
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the data set.")
 _SPLIT = flags.DEFINE_string("split", None, "Splits to show, as train+test; all.")
-_OUT = flags.DEFINE_string("out", None, "File to write the picture to, .png.")
+_OUT = flags.DEFINE_string(
+    "out", None, "File to write to: the picture, .png, or all differences, .json."
+)
 _COUNT = flags.DEFINE_integer(
     "count", 20, "Examples to show, evenly spread.", lower_bound=1
 )
@@ -156,6 +161,17 @@ def verify() -> int:
     return command.DONE if result.is_whole else command.FAILED
 
 
+def diff(before: str, after: str) -> int:
+    """Prints what changed between two data sets, and writes all of it."""
+    from tfdicom import dataset_diff, files
+
+    found = dataset_diff.diff(before, after, num_workers=_NUM_WORKERS.value)
+    if _OUT.value:
+        files.write_text(files.path_of(_OUT.value), found.to_json())
+    print(found)
+    return command.DONE if found.is_none else command.FAILED
+
+
 def explain() -> int:
     """Prints where one example is from."""
     from tfdicom import explanation
@@ -175,12 +191,13 @@ def phi_scan() -> int:
     return command.FAILED if result.hits else command.DONE
 
 
-VERBS: Mapping[str, Callable[[], int]] = {
+VERBS: Mapping[str, Callable[..., int]] = {
     "summary": summary,
     "show": show,
     "augment_sheet": augment_sheet,
     "doctor": doctor,
     "verify": verify,
+    "diff": diff,
     "explain": explain,
     "phi_scan": phi_scan,
 }
@@ -201,11 +218,13 @@ def _refuse_reader_flags(verb: str) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Does what the verb says; returns the exit code."""
     verb, *others = arguments or ["summary"]
-    if verb not in VERBS or others:
+    if verb == "diff" and len(others) != 2:
+        raise command.UsageError("diff wants two folders: diff BEFORE AFTER")
+    if verb not in VERBS or (others and verb != "diff"):
         known = ", ".join(VERBS)
         raise command.UsageError(f"{' '.join(arguments)!r}: the verbs are {known}")
     _refuse_reader_flags(verb)
-    return VERBS[verb]()
+    return VERBS[verb](*others)
 
 
 def run() -> None:

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 from tfdicom import (
     counted_frames,
@@ -158,7 +159,11 @@ class _ShardCheck:
 
     def _check_record(self, record: SalvagedRecord, entry: IndexEntry | None) -> None:
         key = entry.key if entry else ""
-        where = {"file": self._shard.info.file, "record": record.number, "key": key}
+        where: dict[str, Any] = {
+            "file": self._shard.info.file,
+            "record": record.number,
+            "key": key,
+        }
         if entry is None:
             text = "no line of the index leads to this record"
             self.problems.add("index_record", text, **where)

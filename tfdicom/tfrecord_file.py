@@ -24,6 +24,8 @@ from tfdicom import files
 _WINDOW_BITS = {"none": None, "zlib": 15, "gzip": 31}
 COMPRESSIONS = tuple(_WINDOW_BITS)
 _HEADER, _FOOTER = 12, 4
+#: Bytes that a record takes beside its data.
+FRAMING = _HEADER + _FOOTER
 # Bytes inflated at a time. As many as TensorFlow does, so that where a stream is
 # damaged both lose the same records before it.
 _CHUNK = 1 << 18
