@@ -704,7 +704,7 @@ def _nothing(source):
         (_anonymous_patients, {}, "--patient_from=tag, study, folder:REGEX"),
         (_constant_patients, {}, "all annotated images are of one patient, 'X1'"),
         (_one_study, {}, r"1\.dcm of patient .* 'Study Instance UID'.*patient_from"),
-        (_same_pixels, {}, r"1\.dcm in split .* hold the same pixels"),
+        (_same_pixels, {}, r"1\.dcm of patient .* in split .* has the same pixels"),
         (
             _nothing,
             {"classes": "inner;atrium"},

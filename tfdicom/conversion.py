@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from tfdicom import (
+    conversion_audit,
     conversion_record,
     conversion_state,
     files,
@@ -24,6 +25,7 @@ from tfdicom.conversion_state import ConversionState, InputsChanged
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.dataset_files import write_dataset_files
 from tfdicom.deidentify import Pseudonyms, crosswalk_path
+from tfdicom.leakage import refuse_leaks
 from tfdicom.ledger import Ledger
 from tfdicom.manifest import MANIFEST, Manifest
 from tfdicom.options import accepts_options
@@ -301,10 +303,12 @@ def _finish(prepared: Preparation, aside: pathlib.Path, work: Work) -> Manifest:
     try:
         prepared.ledger.check(prepared.options, prepared.plan)
         with prepared.ledger.told_with_errors():
-            _check_results(results, prepared)
+            notes = _check_results(results, prepared)
     except ValueError:
         output_folder.mark_refused(aside)
         raise
+    for note in notes:
+        print(f"Warning: {note}", file=sys.stderr)
     output_folder.keep_only(aside, {shard.file for shard in prepared.plan.shards})
     return write_dataset_files(
         aside,
@@ -330,29 +334,22 @@ def _names(shard: ShardPlan, pseudonyms: Pseudonyms) -> dict[str, str]:
     return {pseudonyms.of("candidate", name): name for name in names}
 
 
-def _check_results(results: Sequence[ShardResult], prepared: Preparation) -> None:
-    """Refuses a split or class of which nothing is left, or one image in two splits."""
+def _check_results(results: Sequence[ShardResult], prepared: Preparation) -> list[str]:
+    """Refuses a split or class of which nothing is left, or anything in two splits.
+
+    Returns:
+      What else is shared or looks alike, for the terminal.
+    """
     examples: collections.Counter = collections.Counter()
-    seen: dict[str, tuple[str, str]] = {}
     for result in results:
-        split = result.split
-        examples[split] += result.info.examples
-        for patient in result.patients:
-            for trace in patient.traces:
-                if trace.pixel_hash is None:
-                    continue
-                name = prepared.ledger.name_of(trace.candidate)
-                other, other_name = seen.setdefault(trace.pixel_hash, (split, name))
-                if other != split:
-                    raise ValueError(
-                        f"{name} in split {split!r} and {other_name} in split "
-                        f"{other!r} hold the same pixels: is it one patient under two "
-                        "names?"
-                    )
+        examples[result.split] += result.info.examples
     for split, count in examples.items():
         if not count:
             raise ValueError(f"split {split!r}: none of its images could be converted")
     _check_classes(results, prepared)
+    audit = conversion_audit.audit(results, prepared.plan, prepared.ledger)
+    refuse_leaks(audit.leakage)
+    return audit.notes()
 
 
 def _check_classes(results: Sequence[ShardResult], prepared: Preparation) -> None:

@@ -16,6 +16,8 @@ LENGTH = CELLS * CELLS
 
 # Of the cells' mean ranks, from 0 to 1. An image that shows less is like any other.
 _LEAST_DEVIATION = 0.02
+# Rows and columns that suffice; of twice as many, every second is looked at.
+_SAMPLES = 128
 _MOST_COUNTED = 1 << 18  # distinct integers that are counted rather than sorted
 
 
@@ -30,7 +32,7 @@ def signature(pixels: np.ndarray) -> bytes | None:
       256 signed bytes, row by row: mean rank of each cell, less that of the image,
       scaled so that the largest is 127. An inverted image has the opposite signs.
     """
-    cells = _cell_means(_ranks(_grey(pixels)))
+    cells = _cell_means(_ranks(_thinned(_grey(pixels))))
     above = cells - cells.mean()
     if not cells.size or above.std() < _LEAST_DEVIATION:
         return None
@@ -44,6 +46,12 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
         return pixels[..., 0]
     whole = pixels.dtype.kind in "iu" and pixels.dtype.itemsize <= 2
     return pixels.sum(axis=2, dtype=np.int32 if whole else np.float64)
+
+
+def _thinned(grey: np.ndarray) -> np.ndarray:
+    """Every second, third ... row and column of an image with more than enough."""
+    steps = (max(length // _SAMPLES, 1) for length in grey.shape)
+    return grey[tuple(slice(step // 2, None, step) for step in steps)]
 
 
 def _ranks(grey: np.ndarray) -> np.ndarray:

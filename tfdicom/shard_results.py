@@ -33,6 +33,7 @@ class ExampleTrace:
       series: Pseudonym of the series.
       instance: Pseudonym of the SOP Instance.
       pixel_hash: SHA-256 of the pixels; None where all are equal.
+      signature: Of ``image_signature``, in base64; None where there is nothing to see.
     """
 
     candidate: str
@@ -40,6 +41,7 @@ class ExampleTrace:
     series: str
     instance: str
     pixel_hash: str | None
+    signature: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

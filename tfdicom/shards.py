@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import hashlib
@@ -13,13 +14,16 @@ from tfdicom import (
     dataset_index,
     example_schema,
     files,
+    image_signature,
     processes,
+    remote_files,
     shard_results,
     tfrecord_file,
 )
 from tfdicom.dataset_index import IndexEntry
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.drawing import AnnotationRules
+from tfdicom.example_schema import FrameExample
 from tfdicom.examples import FrameOutcome, series_outcomes
 from tfdicom.ledger_entries import left_entry
 from tfdicom.manifest import CONVERTED, LedgerEntry, ShardInfo
@@ -100,7 +104,10 @@ def write_shard(job: ShardJob, task: ShardTask) -> ShardNotes:
                     kept = next(one for one in earlier if _is_of(one, patient))
                     yield _kept(*kept, writer)
                 else:
-                    yield _converted(job, task, patient, writer, notes)
+                    near = source_paths(patient)
+                    with remote_files.with_copies(job.input_dir, near):
+                        result = _converted(job, task, patient, writer, notes)
+                    yield result
 
     _write_file(
         job.output_dir, shard.split, shard.file, job.compression, write_patients
@@ -261,6 +268,7 @@ def _converted(
                 example.series,
                 example.instance,
                 outcome.pixel_hash,
+                _signature(example),
             )
         )
     notes.details |= collected.details
@@ -273,6 +281,11 @@ def _converted(
         content,
         collected.entries(),
     )
+
+
+def _signature(example: FrameExample) -> str | None:
+    found = image_signature.signature(example.image)
+    return base64.b64encode(found).decode() if found else None
 
 
 def _sources(
