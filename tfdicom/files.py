@@ -86,6 +86,12 @@ def stamp(path: pathlib.Path) -> Stamp:
     return fact.size, fact.version
 
 
+def read_bytes(path: pathlib.Path) -> bytes:
+    """The whole content of a file."""
+    with opened(path) as file:
+        return file.read()
+
+
 @contextlib.contextmanager
 def written_whole(path: pathlib.Path) -> Iterator[IO[bytes]]:
     """Opens a file for writing that appears under its name only when it is complete.
@@ -174,7 +180,7 @@ def read_text(path: pathlib.Path, *, flag: str = "") -> str:
     """
     named = f"{flag}: {path}" if flag else f"{path}"
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{named} should be UTF-8 text: {error}") from None
     except OSError as error:

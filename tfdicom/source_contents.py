@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -16,6 +17,9 @@ from collections.abc import Mapping
 from typing import IO
 
 import google_crc32c
+
+from tfdicom import files, stores
+from tfdicom.stores import RemoteFact
 
 _CHUNK = 1 << 20
 
@@ -36,7 +40,7 @@ def content_of(path: pathlib.Path) -> FileContent:
       OSError: It cannot be read.
     """
     size = checksum = 0
-    with path.open("rb") as file:
+    with files.opened(path) as file:
         changed = _changed(file, path)
         while chunk := file.read(_CHUNK):
             size += len(chunk)
@@ -46,8 +50,15 @@ def content_of(path: pathlib.Path) -> FileContent:
 
 def _changed(file: IO[bytes], path: pathlib.Path) -> int:
     if not isinstance(path, pathlib.Path):
-        return 0  # remote stores tell the time of a copy to the second, or not at all
+        return 0  # it takes one more request; a listing tells it of all
     return os.fstat(file.fileno()).st_mtime_ns
+
+
+def _version_number(fact: RemoteFact | None) -> int:
+    """As a time of a change: another number for another content; 0 if unknown."""
+    if fact is None or not fact.version:
+        return 0
+    return int.from_bytes(hashlib.sha256(fact.version.encode()).digest()[:7])
 
 
 class SourceContents:
@@ -62,6 +73,9 @@ class SourceContents:
         """
         self._folder, self._journal = folder, journal
         self._known = _read_journal(journal)
+        self._facts: Mapping[str, RemoteFact] = {}
+        if not isinstance(folder, pathlib.Path):
+            self._facts = stores.facts(folder)
 
     def content(self, path: str) -> FileContent:
         """The content of a file, read only where it has changed since.
@@ -71,16 +85,28 @@ class SourceContents:
         """
         known = self._known.get(path)
         full = self._folder / path
-        if known and known.changed and isinstance(full, pathlib.Path):
-            status = full.stat()
-            if (status.st_size, status.st_mtime_ns) == (known.size, known.changed):
-                return known
+        if known and known.changed and self._stamp(path) == (known.size, known.changed):
+            return known
         found = content_of(full)
         self.add({path: found})
         return found
 
+    def _stamp(self, path: str) -> tuple[int, int]:
+        """Size and time of the last change."""
+        full = self._folder / path
+        if isinstance(full, pathlib.Path):
+            status = full.stat()
+            return status.st_size, status.st_mtime_ns
+        fact = self._facts.get(path)
+        return (fact.size if fact else -1), _version_number(fact)
+
     def add(self, contents: Mapping[str, FileContent]) -> None:
         """Keeps contents; a disk that is full is no failure."""
+        if self._facts:  # listed before they were read: never newer than the content
+            contents = {
+                path: dataclasses.replace(one, changed=self._stamp(path)[1])
+                for path, one in contents.items()
+            }
         new = {
             path: one
             for path, one in contents.items()

@@ -345,7 +345,7 @@ def read_contour(path: pathlib.Path) -> np.ndarray:
         detail names the line.
     """
     try:
-        text = path.read_bytes().removeprefix(codecs.BOM_UTF8).decode("ascii")
+        text = files.read_bytes(path).removeprefix(codecs.BOM_UTF8).decode("ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise InputSkipped("contour_unreadable", str(error)) from error
     lines = text.rstrip().splitlines()

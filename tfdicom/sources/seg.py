@@ -259,7 +259,7 @@ def _frame_reader(path: pathlib.Path, dataset: Dataset) -> Callable[[int], np.nd
             raise failure
 
         return read
-    return highdicom.imread(io.BytesIO(path.read_bytes())).get_stored_frame
+    return highdicom.imread(io.BytesIO(files.read_bytes(path))).get_stored_frame
 
 
 def _decoded(path: pathlib.Path, dataset: Dataset, number: int) -> np.ndarray:
