@@ -6,6 +6,8 @@ from pydicom import uid
 
 from tests import source_folders
 from tfdicom import dicom_file, pixel_text
+from tfdicom.conversion import conversion_summary
+from tfdicom.convert_options import ConvertOptions
 
 
 def _has_risk(sop_class, modality="MR", burned_in=None):
@@ -42,6 +44,37 @@ def test_files(tmp_path):
     assert not pixel_text.has_text_risk(dicom_file.open_header(path))
     source_folders.edit(path, SOPClassUID=uid.SecondaryCaptureImageStorage)
     assert pixel_text.has_text_risk(dicom_file.open_header(path))
+
+
+def _capture(path):
+    source_folders.edit(path, SOPClassUID=uid.SecondaryCaptureImageStorage)
+
+
+def test_a_conversion_leaves_them_out_by_policy(source, tmp_path):
+    _capture(source.image(source.patients[0], 1))  # which has two contours
+    cache = str(tmp_path / "cache")
+    options = {"split": "train", "header_cache": cache, "max_error_rate": 0.0}
+    for output in ("one", "two"):  # the second knows the headers already
+        result = source_folders.convert(source.root, tmp_path / output, **options)
+        counts = result.ledger.counts()
+        assert counts["reasons"]["pixel_text_risk"] == 1
+        assert counts["reasons"]["image_left_out"] == 2
+        assert all(not each.get("skipped") for each in counts.values())
+        assert len(source_folders.examples(tmp_path / output)) == 5
+    summary = conversion_summary(result, ConvertOptions(output_dir="two"))
+    assert summary.count("pixel_text_risk") == 1
+    result = source_folders.convert(
+        source.root, tmp_path / "all", allow_pixel_text_risk=True, **options
+    )
+    assert len(source_folders.examples(tmp_path / "all")) == 6
+
+
+def test_nothing_else_there_is_an_error_that_says_so(source, tmp_path):
+    for path in source.root.rglob("*.dcm"):
+        _capture(path)
+    words = "no.* usable image; 9 may have text in their pixels.*--allow_pixel_text"
+    with pytest.raises(ValueError, match=words):
+        source_folders.convert(source.root, tmp_path / "out")
 
 
 if __name__ == "__main__":
