@@ -77,7 +77,9 @@ def test_bad_shard_alone_is_written_again(output, damage):
     result = repair(output)
     assert result.rebuilt == (SHARD,)
     assert result.other_bytes == ()
-    assert result.verified.is_whole
+    assert result.is_whole
+    assert f"Written again: {SHARD}." in str(result)
+    assert "byte for byte, what the manifest said" in str(result)
     assert files_of(output) == before
     assert [path.stat().st_mtime_ns for path in others] == times
 

@@ -11,6 +11,8 @@
       One example under every change that augmentation can make; --key=KEY chooses it.
   tfdicom_inspect verify --data_dir=D [--num_workers=N]
       Reads every record and checks all that is said of it; names what is wrong.
+  tfdicom_inspect repair --data_dir=D [--conversion=FILE.flags] [--input_dir=IN]
+      Makes damaged shards anew from the source, and proves them right.
   tfdicom_inspect explain --data_dir=D --key=KEY [--id_key_file=FILE]
       Which files one example came from, by which rules, and what it holds.
   tfdicom_inspect phi_scan --data_dir=D [--input_dir=IN] [--show_values]
@@ -57,6 +59,12 @@ _ID_KEY_FILE = flags.DEFINE_string(
     "id_key_file",
     None,
     "Key of the pseudonyms, as tfdicom_convert has it; the crosswalk lies beside it.",
+)
+_CONVERSION = flags.DEFINE_string(
+    "conversion",
+    None,
+    "Flagfile that the data set was made with; default: the one that the conversion "
+    "left beside the key.",
 )
 _SHOW_VALUES = flags.DEFINE_bool(
     "show_values", False, "Let phi_scan print what it found, which identifies people."
@@ -161,6 +169,21 @@ def verify() -> int:
     return command.DONE if result.is_whole else command.FAILED
 
 
+def repair() -> int:
+    """Makes damaged shards anew; fails where something is wrong afterwards."""
+    from tfdicom import repair as repairing
+
+    result = repairing.repair(
+        _data_dir(),
+        flagfile=_CONVERSION.value,
+        input_dir=_INPUT_DIR.value,
+        id_key_file=_ID_KEY_FILE.value,
+        num_workers=_NUM_WORKERS.value,
+    )
+    print(result)
+    return command.DONE if result.is_whole else command.FAILED
+
+
 def diff(before: str, after: str) -> int:
     """Prints what changed between two data sets, and writes all of it."""
     from tfdicom import dataset_diff, files
@@ -197,6 +220,7 @@ VERBS: Mapping[str, Callable[..., int]] = {
     "augment_sheet": augment_sheet,
     "doctor": doctor,
     "verify": verify,
+    "repair": repair,
     "diff": diff,
     "explain": explain,
     "phi_scan": phi_scan,

@@ -28,6 +28,23 @@ class Repair:
     other_bytes: tuple[str, ...]
     verified: VerifyResult
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is wrong any more."""
+        return self.verified.is_whole and not self.other_bytes
+
+    def __str__(self) -> str:
+        """For the terminal."""
+        lines = [f"Written again: {', '.join(self.rebuilt) or 'no shard'}."]
+        if self.other_bytes:
+            lines.append(
+                f"{', '.join(self.other_bytes)}: other bytes than the manifest said. "
+                "Has the source changed, or tfdicom?"
+            )
+        elif self.rebuilt:
+            lines.append("They are, byte for byte, what the manifest said.")
+        return "\n".join([*lines, str(self.verified)])
+
 
 def repair(
     data_dir: str | pathlib.Path,
