@@ -139,7 +139,7 @@ def test_what_can_be_continued_says_so(program, tmp_path, argument):
     with started(path, argument) as process:
         error = process.communicate(timeout=60)[1]
     assert process.returncode == 1
-    assert error.endswith("the same command continues where it stopped\n")
+    assert error.endswith(" continues where it stopped\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -18,7 +18,7 @@ DONE, FAILED, WRONG_USAGE, DONE_WITH_SKIPS = 0, 1, 2, 3
 _HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
 _COMMON_FLAGS = "--flagfile=FILE reads flags from a file, one a line; # for comments."
 _INTERRUPTED = "interrupted; nothing half-written is left"
-_GOES_ON = "the same command continues where it stopped"
+_GOES_ON = "continues where it stopped"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -71,7 +71,9 @@ def _leave_at_once(resumes: bool, number: int, frame: Any) -> NoReturn:
 
 
 def _interrupted(resumes: bool) -> str:
-    return f"{_INTERRUPTED}, and {_GOES_ON}" if resumes else _INTERRUPTED
+    return (
+        f"{_INTERRUPTED}, and the same command {_GOES_ON}" if resumes else _INTERRUPTED
+    )
 
 
 def _help_text(description: str) -> str:
@@ -112,7 +114,7 @@ def _told(error: OSError, resumes: bool) -> str:
     where = "" if error.filename is None else f"{error.filename}: "
     again = "run the command again"
     if resumes:
-        again = f"run the command again: {_GOES_ON}"
+        again = f"run the command again: it {_GOES_ON}"
     if error.errno in _FULL:
         what = "no space is left"
         hint = f"Make room there, and {again}"
