@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 from collections.abc import Sequence
 
+from tfdicom import shard_results
 from tfdicom.leakage import AuditedExample, LeakageAudit, Place
 from tfdicom.ledger import Ledger
 from tfdicom.near_duplicates import LikeImages
@@ -52,7 +52,7 @@ def audit(
                 name = ledger.name_of(trace.candidate)
                 place = Place(result.split, people[patient.patient], name)
                 found.leakage.add(_audited(trace, place))
-                signature = base64.b64decode(trace.signature or "") or None
+                signature = shard_results.signature_bytes(trace)
                 found.images.add(signature, place, trace.pixel_hash)
     return found
 

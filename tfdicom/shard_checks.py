@@ -227,7 +227,8 @@ class _ShardCheck:
             self._content.add(example, counts)
         self._signatures.append(signature)
         names = example.study, example.series, example.instance, pixel_hash
-        self.traces.append(ExampleTrace("", *names))
+        text = shard_results.signature_text(signature)
+        self.traces.append(ExampleTrace("", *names, signature=text))
         self._examples.append(
             AuditedExample(
                 split=self._shard.split,

@@ -8,6 +8,7 @@ are named by pseudonym, as everywhere in a data set.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import pathlib
@@ -42,6 +43,16 @@ class ExampleTrace:
     instance: str
     pixel_hash: str | None
     signature: str | None = None
+
+
+def signature_text(signature: bytes | None) -> str | None:
+    """A signature as a trace holds it."""
+    return base64.b64encode(signature).decode() if signature else None
+
+
+def signature_bytes(trace: ExampleTrace) -> bytes | None:
+    """The signature of a trace."""
+    return base64.b64decode(trace.signature) if trace.signature else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import dataclasses
 import hashlib
@@ -23,7 +22,6 @@ from tfdicom import (
 from tfdicom.dataset_index import IndexEntry
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.drawing import AnnotationRules
-from tfdicom.example_schema import FrameExample
 from tfdicom.examples import FrameOutcome, series_outcomes
 from tfdicom.ledger_entries import left_entry
 from tfdicom.manifest import CONVERTED, LedgerEntry, ShardInfo
@@ -268,7 +266,7 @@ def _converted(
                 example.series,
                 example.instance,
                 outcome.pixel_hash,
-                _signature(example),
+                shard_results.signature_text(image_signature.signature(example.image)),
             )
         )
     notes.details |= collected.details
@@ -281,11 +279,6 @@ def _converted(
         content,
         collected.entries(),
     )
-
-
-def _signature(example: FrameExample) -> str | None:
-    found = image_signature.signature(example.image)
-    return base64.b64encode(found).decode() if found else None
 
 
 def _sources(
