@@ -83,7 +83,7 @@ def test_a_signature_is_small_and_knows_no_increasing_transform(images):
     assert np.abs(values).max() == 127
     assert abs(values.mean()) < 1
     inverted = np.frombuffer(signature(-pixels), np.int8)
-    np.testing.assert_array_equal(inverted, -values)
+    np.testing.assert_allclose(inverted, -values, atol=1)
 
 
 def test_cells_hold_mean_ranks():

@@ -1,7 +1,8 @@
 """A few bytes of an image that survive another window, depth, codec or size of it.
 
 The grey values are replaced by their ranks, which no increasing transform changes, and
-averaged over 16 x 16 cells. Signatures are compared in ``near_duplicates``.
+averaged over 16 x 16 cells. Signatures are compared in ``near_duplicates``. All is done
+in whole numbers, so that every machine finds the same bytes.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import numpy as np
 CELLS = 16
 LENGTH = CELLS * CELLS
 
-# Of the cells' mean ranks, from 0 to 1. An image that shows less is like any other.
+# Of the cells' mean ranks, as a part of all ranks. An image that shows less is like any
+# other.
 _LEAST_DEVIATION = 0.02
 # Rows and columns that suffice; of twice as many, every second is looked at.
 _SAMPLES = 128
 _MOST_COUNTED = 1 << 18  # distinct integers that are counted rather than sorted
+_FINER = 16  # parts of a rank that are told apart
 
 
 def signature(pixels: np.ndarray) -> bytes | None:
@@ -32,11 +35,16 @@ def signature(pixels: np.ndarray) -> bytes | None:
       256 signed bytes, row by row: mean rank of each cell, less that of the image,
       scaled so that the largest is 127. An inverted image has the opposite signs.
     """
-    cells = _cell_means(_ranks(_thinned(_grey(pixels))))
-    above = cells - cells.mean()
-    if not cells.size or above.std() < _LEAST_DEVIATION:
+    ranks = _ranks(_thinned(_grey(pixels)))
+    cells = _cell_sums(ranks) // _cell_sizes(ranks.shape)
+    above = cells * LENGTH - cells.sum()
+    largest = int(np.abs(above).max())
+    least = _LEAST_DEVIATION * ranks.size * _FINER
+    if np.square(above // LENGTH).sum() < LENGTH * least**2:
         return None
-    return np.rint(above * (127 / np.abs(above).max())).astype(np.int8).tobytes()
+    # Rounded to the nearest, halves away from 0: opposite numbers stay opposite.
+    scaled = (2 * 127 * np.abs(above) + largest) // (2 * largest)
+    return (np.sign(above) * scaled).astype(np.int8).tobytes()
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:
@@ -55,7 +63,7 @@ def _thinned(grey: np.ndarray) -> np.ndarray:
 
 
 def _ranks(grey: np.ndarray) -> np.ndarray:
-    """Ranks from 0 to 1, float32; equal values share their middle one."""
+    """Rank of each pixel in 16ths, int64; equal values share their middle one."""
     if grey.dtype.kind == "f":
         grey = np.nan_to_num(grey)
     lowest, highest = grey.min(), grey.max()
@@ -65,20 +73,22 @@ def _ranks(grey: np.ndarray) -> np.ndarray:
     else:
         _, places, counts = np.unique(grey, return_inverse=True, return_counts=True)
         places = places.reshape(grey.shape)
-    middle = (np.cumsum(counts) - counts / 2) / grey.size
-    return middle.astype(np.float32)[places]
-
-
-def _cell_means(values: np.ndarray) -> np.ndarray:
-    down, across = (_cell_weights(length) for length in values.shape)
-    return down @ values @ across.T
+    return ((2 * np.cumsum(counts) - counts) * (_FINER // 2))[places]
 
 
 @functools.lru_cache(maxsize=64)
-def _cell_weights(length: int) -> np.ndarray:
-    """How much each of so many pixels counts for each cell, float32."""
-    edges = np.linspace(0, length, CELLS + 1)
-    first, last = edges[:-1, np.newaxis], edges[1:, np.newaxis]
-    pixels = np.arange(length)
-    shared = np.minimum(last, pixels + 1) - np.maximum(first, pixels)
-    return (shared.clip(0) / (last - first)).astype(np.float32)
+def _cell_sizes(shape: tuple[int, int]) -> np.ndarray:
+    """Pixels of each cell."""
+    return _cell_sums(np.ones(shape, np.int64))
+
+
+def _cell_sums(values: np.ndarray) -> np.ndarray:
+    """Sums over the cells; where there are fewer pixels than cells, some share them."""
+    first_rows, first_columns = (
+        (np.arange(CELLS) * length + CELLS // 2) // CELLS
+        if length > CELLS
+        else np.arange(CELLS) * length // CELLS
+        for length in values.shape
+    )
+    by_rows = np.add.reduceat(values, first_rows, axis=0)
+    return np.add.reduceat(by_rows, first_columns, axis=1)
