@@ -45,6 +45,19 @@ def path_of(text: str | os.PathLike) -> pathlib.Path:
     return stores.remote_path(name)
 
 
+def remove_folder(folder: pathlib.Path) -> None:
+    """Removes a folder that is empty; where files lie in none, there is none.
+
+    Raises:
+      OSError: It is not empty, or not there.
+    """
+    if isinstance(folder, pathlib.Path):
+        folder.rmdir()
+    elif stores.has_folders(folder):
+        with stores.told(folder):
+            folder.fs.rmdir(folder.path)  # a UPath's own takes all that is in it
+
+
 def text_of(path: str | os.PathLike) -> str:
     """The text that ``path_of`` makes a path of."""
     is_local = isinstance(path, (str, os.PathLike))  # a remote UPath is no PathLike

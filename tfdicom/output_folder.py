@@ -153,8 +153,8 @@ def clear(aside: pathlib.Path) -> None:
 
 
 def _remove_folder(folder: pathlib.Path) -> None:
-    with contextlib.suppress(OSError):  # not empty, or remote and not there
-        folder.rmdir()
+    with contextlib.suppress(OSError):  # not empty
+        files.remove_folder(folder)
 
 
 @contextlib.contextmanager

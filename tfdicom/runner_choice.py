@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfdicom import processes
+from tfdicom import files, processes, stores
 from tfdicom.beam_runner import BeamRunner
 from tfdicom.convert_options import BEAM, ConvertOptions
 from tfdicom.runners import LocalRunner, Runner
@@ -16,4 +16,7 @@ def runner_of(options: ConvertOptions) -> Runner:
     """
     if options.runner == BEAM:
         return BeamRunner(options.beam_arguments, options.beam_timeout)
+    folders = map(files.path_of, (options.input_dir, options.output_dir))
+    if any(map(stores.is_of_one_process, folders)):
+        return LocalRunner(1)
     return LocalRunner(options.num_workers or processes.default_workers())

@@ -16,6 +16,8 @@ LOCAL_SCHEMES = ("file://", "local://")
 _OBJECT_STORES = frozenset(
     {"abfs", "abfss", "az", "gcs", "gs", "memory", "oci", "oss", "r2", "s3", "s3a"}
 )
+# Other processes write, too: what was listed before tells nothing.
+_FRESH = {"use_listings_cache": False}
 # Which extra of this package brings the client of a store.
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 # Uploads in pieces hold this much in memory, not hundreds of MB for each worker.
@@ -87,8 +89,9 @@ def remote_path(text: str) -> Any:
     import upath  # costs 0.1 s, and most paths are local
 
     kind = text.partition("://")[0]
+    options: dict[str, Any] = _FRESH if kind in _OBJECT_STORES else {}
     try:
-        path = upath.UPath(text)
+        path: Any = upath.UPath(text, **options)
         _ = path.fs
     except ImportError as error:
         extra = _EXTRAS.get(kind)
