@@ -1,6 +1,7 @@
 import io
 import pathlib
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -232,6 +233,72 @@ def test_of_a_damaged_stream_tensorflow_reads_as_many_records(
         assert ours == theirs == records[: len(ours)]
         counts.add(len(ours))
     assert len(counts) > (1 if size > 5_000 else 0)
+
+
+def _salvaged(path, compression="none", offsets=OFFSETS[:-1]):
+    return list(
+        tfrecord_file.salvage_records(path, compression=compression, offsets=offsets)
+    )
+
+
+@each_compression
+def test_all_of_a_whole_file_is_salvaged(tmp_path, compression):
+    found = _salvaged(_written(tmp_path, _bytes(compression)), compression)
+    assert [one.data for one in found] == RECORDS
+    assert [one.offset for one in found] == OFFSETS[:-1]
+    assert [one.number for one in found] == list(range(len(RECORDS)))
+    assert not any(one.error for one in found)
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    ("place", "number", "error"),
+    [
+        (0, 0, "in its header"),  # its length
+        (8, 0, "in its header"),
+        (12, 0, "in its data"),
+        (OFFSETS[1] + 3, 1, "in its header"),
+        (OFFSETS[2] + 100, 2, "in its data"),
+        (OFFSETS[6] - 1, 5, "in its data"),
+        (OFFSETS[5] + 11, 5, "in its header"),
+    ],
+)
+def test_what_is_behind_a_damaged_record_is_salvaged(
+    tmp_path, known, place, number, error
+):
+    """Behind a damaged header only where it is known where records begin."""
+    data = bytearray(_bytes("none"))
+    data[place] ^= 0x20
+    path = _written(tmp_path, bytes(data))
+    found = _salvaged(path, offsets=OFFSETS[:-1] if known else ())
+    assert found[number].data is None and error in found[number].error
+    goes_on = known or error == "in its data"
+    wanted = [*RECORDS[:number], None, *(RECORDS[number + 1 :] if goes_on else [])]
+    assert [one.data for one in found] == wanted
+    assert [one.number for one in found] == list(range(len(wanted)))
+
+
+def test_a_damaged_header_in_a_compressed_file_is_passed_over(tmp_path):
+    file = io.BytesIO()
+    writer = tfrecord_file.TFRecordWriter(file, compression="none")
+    for record in RECORDS:
+        writer.write(record)
+    data = bytearray(file.getvalue())
+    data[OFFSETS[1] + 2] ^= 1
+    path = _written(tmp_path, zlib.compress(bytes(data)))
+    found = _salvaged(path, "zlib")
+    assert [one.data for one in found] == [RECORDS[0], None, *RECORDS[2:]]
+
+
+@each_compression
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.9, 0.9999])
+def test_what_is_before_the_end_of_a_cut_file_is_salvaged(tmp_path, compression, kept):
+    whole = _bytes(compression)
+    path = _written(tmp_path, whole[: int(kept * len(whole))])
+    found = _salvaged(path, compression)
+    intact = [one.data for one in found if one.data is not None]
+    assert intact == RECORDS[: len(intact)] and len(intact) < len(RECORDS)
+    assert found[-1].error if found else kept == 0
 
 
 if __name__ == "__main__":
