@@ -55,7 +55,7 @@ def running(folder: pathlib.Path) -> Iterator[S3Server]:
     Skips the test where moto or s3fs is not installed.
     """
     pytest.importorskip("moto")
-    pytest.importorskip("s3fs")
+    s3fs = pytest.importorskip("s3fs")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -70,6 +70,8 @@ def running(folder: pathlib.Path) -> Iterator[S3Server]:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
         try:
             _wait(url)
+            # Of an earlier server, whose address it would keep.
+            s3fs.S3FileSystem.clear_instance_cache()
             yield S3Server(url, log)
         finally:
             process.kill()

@@ -82,7 +82,13 @@ class Result:
 
 def results(folder: pathlib.Path) -> Iterator[Result]:
     """The results that are there."""
-    for name in files.sizes(folder / RESULTS):
+    try:
+        names = files.sizes(folder / RESULTS)
+    except FileNotFoundError:
+        if isinstance(folder, pathlib.Path):
+            raise
+        return  # folders without files are none there
+    for name in names:
         if not name.endswith(files.PARTIAL):
             piece, _, end = name.partition("-")
             done = None if end == _ERROR else int(end)

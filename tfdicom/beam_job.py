@@ -73,7 +73,8 @@ def _refuse_unknown(options: Any, arguments: Sequence[str]) -> None:
 
 
 def _end_with_parent(folder: str) -> NoReturn:
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):  # sys.stdin may be locked when Python ends
+        pass
     limit = threading.Timer(_SECONDS_TO_CANCEL, _end)
     limit.daemon = True
     limit.start()

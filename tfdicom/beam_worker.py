@@ -43,8 +43,14 @@ def do_piece(folder: str, piece: int) -> None:
 def _worker(folder: str) -> LoneWorker:
     """The process of this thread."""
     if getattr(_ours, "folder", None) != folder:
-        if before := getattr(_ours, "worker", None):
-            before.close()
+        rest()
         function, on_death = beam_folder.read_function(files.path_of(folder))
         _ours.worker, _ours.folder = LoneWorker(function, on_death), folder
     return _ours.worker
+
+
+def rest() -> None:
+    """Ends the process of this thread, if there is one."""
+    if worker := getattr(_ours, "worker", None):
+        worker.close()
+    _ours.worker = _ours.folder = None

@@ -1,0 +1,44 @@
+"""Options choose who does the work."""
+
+import importlib.util
+import sys
+
+import pytest
+
+from tests import source_folders
+from tfdicom import processes
+from tfdicom.beam_runner import BeamRunner
+from tfdicom.convert_options import ConvertOptions
+from tfdicom.runner_choice import runner_of
+from tfdicom.runners import LocalRunner
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+
+
+def test_local_is_the_default():
+    assert runner_of(ConvertOptions()) == LocalRunner(processes.default_workers())
+    assert runner_of(ConvertOptions(num_workers=7)) == LocalRunner(7)
+
+
+def test_beam_gets_its_arguments(installed):
+    options = ConvertOptions(
+        runner="beam", beam_args="--runner=DirectRunner --job_name='a b'"
+    )
+    arguments = ("--runner=DirectRunner", "--job_name=a b")
+    assert runner_of(options) == BeamRunner(arguments, 600)
+
+
+def test_without_beam_the_extra_is_named_before_anything_is_written(
+    source, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'tfdicom\[beam\]'"):
+        source_folders.convert(source.root, tmp_path / "out", runner="beam")
+    assert not (tmp_path / "out").exists()
+
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))
