@@ -1,21 +1,33 @@
 import dataclasses
 import hashlib
+import json
 import sys
 
 import numpy as np
 import pytest
 
 from tests import source_folders
-from tfdicom import example_schema, shards, splits, tfrecord_file
+from tfdicom import (
+    example_schema,
+    files,
+    processes,
+    shard_results,
+    shards,
+    splits,
+    tfrecord_file,
+)
 from tfdicom.classes import parse_classes
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.drawing import AnnotationRules
 from tfdicom.plan import make_plan
-from tfdicom.shards import ShardContent, write_shard
+from tfdicom.shard_content import ShardContent
+from tfdicom.shards import ShardJob, ShardTask, write_shard
+from tfdicom.source_contents import content_of
 from tfdicom.sources.annotation_objects import Drawing, DrawingRules, LeftItem
 from tfdicom.sources.candidates import RTSTRUCT, Annotation
 from tfdicom.sources.readers import READERS
 
+PSEUDONYMS = Pseudonyms(b"a key for tests, of enough bytes")
 TEXT_RULES = DrawingRules(edge_rule="half_covered", tolerance=0.02, shift=(-1.0, -1.0))
 RULES = AnnotationRules(
     classes=parse_classes("inner;outer"),
@@ -25,7 +37,15 @@ RULES = AnnotationRules(
 )
 
 
-def plan_shards(source, num_shards, frames=None):
+def candidate(path):
+    return PSEUDONYMS.of("candidate", str(path))
+
+
+def relative(source, path):
+    return path.relative_to(source.root).as_posix()
+
+
+def plan_shards(source, num_shards=1, frames=None):
     frames = frames or source_folders.annotated_frames(source.root)
     return make_plan(
         frames,
@@ -33,18 +53,25 @@ def plan_shards(source, num_shards, frames=None):
         classes=RULES.classes,
         rule=splits.parse_split("train"),
         salt="salt",
-        pseudonyms=Pseudonyms(b"key"),
+        pseudonyms=PSEUDONYMS,
         num_shards=num_shards,
         shard_bytes=1 << 30,
     ).shards
 
 
-def written(source, output, *, num_shards=1, compression="none"):
-    output.mkdir()
-    return [
-        write_shard(source.root, output, RULES, compression, shard)
-        for shard in plan_shards(source, num_shards)
-    ]
+def job_of(source, output, compression="none", rules=RULES):
+    files.make_folder(output / shard_results.CONVERSION)
+    return ShardJob(source.root, output, rules, compression, PSEUDONYMS)
+
+
+def written(source, output, *, num_shards=1, compression="none", frames=None):
+    """What came of each shard."""
+    job = job_of(source, output, compression)
+    found = []
+    for shard in plan_shards(source, num_shards, frames):
+        write_shard(job, ShardTask(shard))
+        found.append(shard_results.read(output, shard.file))
+    return found
 
 
 def records(output, result, compression="none"):
@@ -53,56 +80,139 @@ def records(output, result, compression="none"):
     return [example_schema.decode(one) for one in data]
 
 
+def entries(result):
+    """Of the index."""
+    return [entry for one in result.patients for entry in one.entries]
+
+
+def ledger(result):
+    return {entry.candidate: entry for one in result.patients for entry in one.ledger}
+
+
+def content(folder):
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
 @pytest.mark.parametrize("compression", tfrecord_file.COMPRESSIONS)
 def test_info_tells_what_the_file_holds(source, tmp_path, compression):
     output = tmp_path / "out"
     (result,) = written(source, output, compression=compression)
-    (path,) = output.iterdir()
-    content = path.read_bytes()
+    name = "train-00000-of-00001.tfrecord"
+    assert set(content(output)) == {name, f"{shard_results.CONVERSION}/{name}.json"}
+    data = (output / name).read_bytes()
     examples = records(output, result, compression)
-    assert result.info.file == path.name == "train-00000-of-00001.tfrecord"
+    assert (result.split, result.info.file) == ("train", name)
     assert result.info.examples == len(examples) == 6
-    assert result.info.size == len(content)
-    assert result.info.sha256 == hashlib.sha256(content).hexdigest()
+    assert result.info.size == len(data)
+    assert result.info.sha256 == hashlib.sha256(data).hexdigest()
     assert result.info.annotated == {"11": 3, "10": 3}
     sizes = [len(example_schema.encode(one)) for one in examples]
     assert result.info.data_size == sum(sizes)
-    assert [entry.length for entry in result.index] == sizes
+    assert [entry.length for entry in entries(result)] == sizes
     if compression == "none":
-        assert len(content) == sum(sizes) + 16 * len(sizes)
+        assert len(data) == sum(sizes) + 16 * len(sizes)
     else:
-        assert len(content) < sum(sizes)
+        assert len(data) < sum(sizes)
 
 
 def test_index_leads_to_each_record(source, tmp_path):
     output = tmp_path / "out"
     (result,) = written(source, output)
-    for entry, example in zip(result.index, records(output, result), strict=True):
+    examples = records(output, result)
+    for entry, example in zip(entries(result), examples, strict=True):
         data = tfrecord_file.read_record_at(output / entry.shard, entry.offset)
         assert example_schema.decode(data) == example
         assert entry.key == example.key and entry.length == len(data)
 
 
+def test_patients_and_their_traces(source, tmp_path):
+    output = tmp_path / "out"
+    (result,) = written(source, output)
+    (shard,) = plan_shards(source)
+    names = [one.patient for one in result.patients]
+    assert names == [one.patient for one in shard.patients] == sorted(names)
+    examples = iter(records(output, result))
+    for one, planned in zip(result.patients, shard.patients, strict=True):
+        frames = [
+            frame for each in planned.series for frame in each.frames if frame.example
+        ]
+        assert len(one.entries) == len(one.traces) == len(frames) == 2
+        for trace, frame in zip(one.traces, frames, strict=True):
+            example = next(examples)
+            assert example.patient == one.patient
+            assert trace.candidate == candidate(frame.name)
+            assert trace.study == example.study
+            assert trace.series == example.series
+            assert trace.instance == example.instance
+    hashes = [trace.pixel_hash for one in result.patients for trace in one.traces]
+    assert None not in hashes and len(set(hashes)) == 6
+
+
+def test_sources_are_the_files_of_a_patient_and_what_they_held(source, tmp_path):
+    job = job_of(source, tmp_path / "out")
+    (shard,) = plan_shards(source)
+    notes = write_shard(job, ShardTask(shard))
+    result = shard_results.read(tmp_path / "out", shard.file)
+    for one, planned in zip(result.patients, shard.patients, strict=True):
+        name = planned.source_patient
+        # The image without a contour is read too: it is of the series.
+        paths = [source.image(name, number) for number in (1, 2, 3)]
+        paths += [source.contour(name, number) for number in (1, 2)]
+        paths.append(source.contour(name, 1, "o"))
+        found = {path: content_of(path) for path in paths}
+        assert one.sources == {
+            candidate(relative(source, path)): (file.size, file.checksum)
+            for path, file in found.items()
+        }
+        for path, file in found.items():
+            assert notes.contents.pop(relative(source, path)) == file
+    assert not notes.contents and not notes.details
+
+
 def test_every_file_of_an_example_is_listed(source, tmp_path):
     (result,) = written(source, tmp_path / "out")
-    paths = [one.path for one in result.converted]
-    assert len(paths) == len(set(paths)) == 6 + 6 + 3
-    assert sum(path.endswith(".dcm") for path in paths) == 6
-    for one in result.converted:
-        assert one.kind == ("image" if one.path.endswith(".dcm") else "contour")
-    assert {one.key for one in result.converted} == {one.key for one in result.index}
-    assert not result.left
-    assert len(result.pixel_hashes) == 6
+    listed = ledger(result)
+    assert len(listed) == sum(len(one.ledger) for one in result.patients) == 15
+    for one in source.patients:
+        paths = [source.image(one, 1), source.image(one, 2), source.contour(one, 1)]
+        paths += [source.contour(one, 2), source.contour(one, 1, "o")]
+        patient = PSEUDONYMS.of("patient", one)
+        for path in paths:
+            entry = listed.pop(candidate(relative(source, path)))
+            assert entry.kind == ("image" if path.suffix == ".dcm" else "contour")
+            assert (entry.status, entry.split) == ("converted", "train")
+            assert entry.patient == patient
+            assert entry.key in {each.key for each in entries(result)}
+    assert not listed
 
 
 def test_skipped_contour_is_not_listed_as_converted(source, tmp_path):
     bad = source.contour(source.patients[0], 1)
     bad.write_text("1 2\n")
-    (result,) = written(source, tmp_path / "out")
-    path = bad.relative_to(source.root).as_posix()
-    assert [one.path for one in result.left] == [path]
-    assert path not in {one.path for one in result.converted}
-    assert len(result.converted) == 14
+    job = job_of(source, tmp_path / "out")
+    (shard,) = plan_shards(source)
+    notes = write_shard(job, ShardTask(shard))
+    result = shard_results.read(tmp_path / "out", shard.file)
+    path = relative(source, bad)
+    entry = ledger(result)[candidate(path)]
+    assert (entry.status, entry.kind, entry.key) == ("skipped", "contour", None)
+    assert entry.patient == PSEUDONYMS.of("patient", source.patients[0])
+    others = [one for one in ledger(result).values() if one.status == "converted"]
+    assert len(others) == 14
+    assert set(notes.details) <= {path}
+
+
+def test_details_are_for_the_terminal_alone(source, tmp_path):
+    bad = source.contour(source.patients[0], 1)
+    bad.write_text("Ann Doe\n")
+    output = tmp_path / "out"
+    job, (shard,) = job_of(source, output), plan_shards(source)
+    notes = write_shard(job, ShardTask(shard))
+    assert "Ann" in notes.details[relative(source, bad)]
+    for data in content(output).values():
+        assert b"Ann" not in data and b"contour-manual" not in data
+        assert b"SCD" not in data and b"dcm" not in data
 
 
 def test_content_adds_up(source, tmp_path):
@@ -111,7 +221,8 @@ def test_content_adds_up(source, tmp_path):
     assert len(results) == 3
     whole = ShardContent()
     for result in results:
-        whole.merge(result.content)
+        for one in result.patients:
+            whole.merge(one.content)
     examples = [one for result in results for one in records(output, result)]
     assert dict(whole.frames) == {((40, 48, 1), "int16", "MR", None): 6}
     assert dict(whole.annotated) == {"11": 3, "10": 3}
@@ -132,18 +243,194 @@ def test_content_adds_up(source, tmp_path):
         assert (found.minimum, found.maximum) == (values.min(), values.max())
 
 
-def test_images_that_vanish_after_the_plan_are_listed(source, tmp_path):
-    gone = [source.image(source.patients[2], number) for number in (1, 2)]
-    for path in gone:
-        path.unlink()
-    # Planned before the images went.
-    other = source_folders.write_folder(tmp_path / "whole")
-    (shard,) = plan_shards(other, 1)
+@pytest.mark.parametrize("kind", ["image", "contour"])
+def test_file_that_vanishes_after_the_plan_ends_it(source, tmp_path, kind):
+    # Where a folder is no longer mounted everything would be skipped otherwise.
+    patient = source.patients[2]
+    (shard,) = plan_shards(source)
+    path = source.image(patient, 2) if kind == "image" else source.contour(patient, 2)
+    path.unlink()
+    job = job_of(source, tmp_path / "out")
+    with pytest.raises(ValueError, match=f"{path.name} is gone.*still mounted"):
+        write_shard(job, ShardTask(shard))
+    assert not content(tmp_path / "out")
+
+
+def test_file_that_cannot_be_read_is_listed(source, tmp_path, monkeypatch):
+    path = source.contour(source.patients[0], 2)
+    (shard,) = plan_shards(source)
+
+    def refuse(opened):
+        if opened == path:
+            raise PermissionError(13, "Permission denied")
+        return content_of(opened)
+
+    path.chmod(0)  # root reads it nevertheless
+    monkeypatch.setattr(shards, "content_of", refuse)
+    write_shard(job_of(source, tmp_path / "out"), ShardTask(shard))
+    result = shard_results.read(tmp_path / "out", shard.file)
+    sources = {name for one in result.patients for name in one.sources}
+    assert len(sources) == 17 and candidate(relative(source, path)) not in sources
+
+
+@pytest.mark.parametrize("kind", ["image", "contour"])
+def test_file_that_workers_died_of_is_not_opened(source, tmp_path, monkeypatch, kind):
+    patient = source.patients[1]
+    path = source.image(patient, 2) if kind == "image" else source.contour(patient, 2)
+    name = relative(source, path)
+    (shard,) = plan_shards(source)
+    path.unlink()  # nobody notices
+    opened = []
+    monkeypatch.setattr(processes, "now_at", opened.append)
+    job = job_of(source, tmp_path / "out")
+    write_shard(job, ShardTask(shard, without=frozenset({name})))
+    assert name not in opened and len(set(opened)) == 17
+    result = shard_results.read(tmp_path / "out", shard.file)
+    entry = ledger(result)[candidate(name)]
+    assert (entry.status, entry.reason) == ("skipped", "worker_died")
+    assert result.info.examples == 5
+    (one,) = (
+        one
+        for one in result.patients
+        if one.patient == PSEUDONYMS.of("patient", patient)
+    )
+    assert candidate(name) not in one.sources
+
+
+def test_digest_of_what_is_planned(source, tmp_path):
+    job = job_of(source, tmp_path / "out")
+
+    def digests(job, **changes):
+        frames = source_folders.annotated_frames(source.root)
+        if changes:
+            frames[0] = dataclasses.replace(frames[0], **changes)
+        (shard,) = plan_shards(source, frames=frames)
+        return {one.source_patient: job.digest(one) for one in shard.patients}
+
+    first = digests(job)
+    assert digests(job_of(source, tmp_path / "elsewhere", "gzip")) == first
+    assert len(set(first.values())) == 3
+    labelled = digests(job, labels=(("grade", "3"),))
+    assert [name for name in first if labelled[name] != first[name]] == [
+        source.patients[0]
+    ]
+    other = dataclasses.replace(RULES, origin="center0")
+    changed = digests(job_of(source, tmp_path / "out", rules=other))
+    assert not set(changed.values()) & set(first.values())
+    keyed = dataclasses.replace(job, pseudonyms=Pseudonyms(b"another key, for tests"))
+    assert not set(digests(keyed).values()) & set(first.values())
+
+
+# Records that are taken from the shard as it was.
+
+
+@pytest.mark.parametrize("compression", ["none", "zlib"])
+@pytest.mark.parametrize("kept", [(0,), (1,), (0, 2), (0, 1, 2)])
+def test_kept_patients_give_the_same_bytes_unread(
+    source, tmp_path, monkeypatch, kept, compression
+):
+    first, second = tmp_path / "first", tmp_path / "second"
+    written(source, first, compression=compression)
+    (shard,) = plan_shards(source)
+    names = frozenset(shard.patients[place].patient for place in kept)
+    read = []
+    monkeypatch.setattr(processes, "now_at", read.append)
+    job = job_of(source, second, compression)
+    notes = write_shard(job, ShardTask(shard, first, names))
+    assert content(second) == content(first)
+    converted = [one for one in shard.patients if one.patient not in names]
+    paths = {path for one in converted for path in shards.source_paths(one)}
+    assert set(read) == set(notes.contents) == paths
+
+
+def test_a_shard_may_be_written_in_its_own_place(source, tmp_path):
     output = tmp_path / "out"
-    output.mkdir()
-    result = write_shard(source.root, output, RULES, "none", shard)
-    listed = {one.path for one in result.left if one.reason == "file_unreadable"}
-    assert listed == {str(path.relative_to(source.root)) for path in gone}
+    written(source, output)
+    before, (shard,) = content(output), plan_shards(source)
+    names = frozenset(one.patient for one in shard.patients)
+    write_shard(job_of(source, output), ShardTask(shard, output, names))
+    assert content(output) == before
+
+
+@pytest.mark.parametrize("compression", ["none", "zlib"])
+def test_new_patient_among_kept_ones(tmp_path, compression):
+    names = tuple(f"SCD00{number:02d}01" for number in range(8))
+    whole = source_folders.write_folder(tmp_path / "in", patients=names)
+    frames = source_folders.annotated_frames(whole.root)
+    once, grown = tmp_path / "once", tmp_path / "grown"
+    written(whole, once, compression=compression)
+    known = [one for one in frames if one.header.patient_id not in names[2:4]]
+    written(whole, tmp_path / "few", frames=known, compression=compression)
+    (shard,) = plan_shards(whole)
+    kept = frozenset(
+        PSEUDONYMS.of("patient", name) for name in (*names[:2], *names[4:])
+    )
+    job = job_of(whole, grown, compression)
+    write_shard(job, ShardTask(shard, tmp_path / "few", kept))
+    assert content(grown) == content(once)
+
+
+@pytest.mark.parametrize("compression", ["none", "zlib"])
+def test_patient_who_is_taken_out(source, tmp_path, compression):
+    output, without = tmp_path / "out", tmp_path / "without"
+    (result,) = written(source, output, compression=compression)
+    gone = result.patients[1].patient
+    files.make_folder(without / shard_results.CONVERSION)
+    found = shards.copy_without(output, without, result, gone, compression)
+    read = shard_results.read(without, result.info.file)
+    assert (found.split, found.info) == (read.split, read.info)
+    assert entries(found) == entries(read)
+    frames = source_folders.annotated_frames(source.root)
+    others = [
+        one for one in frames if PSEUDONYMS.of("patient", one.header.patient_id) != gone
+    ]
+    fresh = tmp_path / "fresh"
+    written(source, fresh, frames=others, compression=compression)
+    assert content(without) == content(fresh)
+    for data in content(without).values():
+        assert gone.encode() not in data
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def _empty(path):
+    path.write_bytes(b"")
+
+
+def _flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [_cut, _empty, _flip])
+@pytest.mark.parametrize("compression", ["none", "zlib"])
+def test_earlier_shard_that_is_damaged(source, tmp_path, damage, compression):
+    first, second = tmp_path / "first", tmp_path / "second"
+    (result,) = written(source, first, compression=compression)
+    damage(first / result.info.file)
+    (shard,) = plan_shards(source)
+    names = frozenset(one.patient for one in shard.patients)
+    job = job_of(source, second, compression)
+    with pytest.raises(ValueError, match="train-00000-of-00001.tfrecord"):
+        write_shard(job, ShardTask(shard, first, names))
+    assert not content(second)
+
+
+def test_records_of_another_length_are_not_taken(source, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    (result,) = written(source, first)
+    path = shard_results.path_of(first, result.info.file)
+    fields = json.loads(path.read_text())
+    fields["patients"][0]["entries"][0][2] += 1
+    path.write_text(json.dumps(fields))
+    (shard,) = plan_shards(source)
+    names = frozenset(one.patient for one in shard.patients)
+    with pytest.raises(ValueError, match="is not the one that was written.*repair"):
+        write_shard(job_of(source, second), ShardTask(shard, first, names))
+    assert not content(second)
 
 
 def test_objects_are_listed_with_the_parts_that_were_used(
@@ -162,37 +449,38 @@ def test_objects_are_listed_with_the_parts_that_were_used(
     first, *others = (one for one in frames if one.annotations)
     parts = Annotation(RTSTRUCT, "rt.dcm", "inner", 3, (4, 17))
     frames = [dataclasses.replace(first, annotations=(parts,)), *others]
-    (shard,) = plan_shards(source, 1, frames)
-    output = tmp_path / "out"
-    output.mkdir()
-    result = write_shard(source.root, output, RULES, "none", shard)
-    (image,) = (one for one in result.converted if one.path == first.path)
+    (source.root / "rt.dcm").write_bytes(b"read by nobody here")
+    (result,) = written(source, tmp_path / "out", frames=frames)
+    listed = ledger(result)
+    image = listed[candidate(first.path)]
     lines = {
-        one.path: (one.kind, one.key, one.findings)
-        for one in result.converted
-        if one.path.startswith("rt.dcm")
+        name: (one.status, one.kind, one.reason, one.key, one.findings)
+        for name in ("rt.dcm", "rt.dcm#3.4", "rt.dcm#3.17")
+        for one in [listed[candidate(name)]]
     }
     assert lines == {
-        "rt.dcm#3.4": ("contour", image.key, ("contour_leaves_image",)),
-        "rt.dcm": ("object", "", ()),
+        "rt.dcm#3.4": (
+            "converted",
+            "contour",
+            None,
+            image.key,
+            ("contour_leaves_image",),
+        ),
+        "rt.dcm#3.17": ("left_out", "contour", "contour_not_closed", None, ()),
+        "rt.dcm": ("converted", "object", None, None, ()),
     }
-    assert [(one.path, one.kind, one.reason) for one in result.left] == [
-        ("rt.dcm#3.17", "contour", "contour_not_closed")
-    ]
 
 
 def test_failure_leaves_no_file(source, tmp_path, monkeypatch):
-    (shard,) = plan_shards(source, 1)
-    output = tmp_path / "out"
-    output.mkdir()
+    job, (shard,) = job_of(source, tmp_path / "out"), plan_shards(source)
 
     def full_disk(example):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(shards.example_schema, "encode", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        write_shard(source.root, output, RULES, "none", shard)
-    assert not list(output.iterdir())
+        write_shard(job, ShardTask(shard))
+    assert not content(tmp_path / "out")
 
 
 if __name__ == "__main__":
