@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests import source_folders
+from tests import real_data, source_folders
 from tfdicom import example_schema, tfrecord_file, verify
 from tfdicom.convert_options import DEFAULT_SPLIT
 from tfdicom.dataset_index import INDEX
@@ -460,6 +460,22 @@ def test_damage_is_found(dataset, name):
     damage(dataset)
     found = codes(dataset)
     assert wanted <= found, found
+
+
+def test_every_code_is_documented():
+    text = (real_data.REPOSITORY / "docs" / "verify.md").read_text()
+    package = real_data.REPOSITORY / "tfdicom"
+    sources = [*package.glob("*_checks.py"), package / "index_scan.py"]
+    kinds = "manifest|shard|record|index|patient|split|ledger|result|state|file"
+    found = {
+        code
+        for path in sources
+        for code in re.findall(rf'"((?:{kinds})_[a-z_]+)"', path.read_text())
+    }
+    found |= {code for _, codes in DAMAGES.values() for code in codes}
+    found -= {"split_table"}  # a field
+    assert {code for code in found if f"`{code}`" not in text} == set()
+    assert len(found) > 40
 
 
 def test_a_leak_names_the_pair(dataset):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import hashlib
 import pathlib
@@ -110,14 +109,14 @@ def match(
     """
     name: Callable[[RecordPrint], str | bytes]
     name = (lambda one: one.key) if by_key else (lambda one: one.pixels)
-    waiting: dict[str | bytes, collections.deque] = {}
+    waiting: dict[str | bytes, list[RecordPrint]] = {}
     for one in before:
-        waiting.setdefault(name(one), collections.deque()).append(one)
+        waiting.setdefault(name(one), []).append(one)
     pairs, added = [], []
     for one in after:
         same = waiting.get(name(one))
         if same:
-            pairs.append((same.popleft(), one))
+            pairs.append((same.pop(0), one))
         else:
             added.append(one)
     removed = [one for left in waiting.values() for one in left]
