@@ -8,6 +8,7 @@ import gc
 import multiprocessing
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -403,6 +404,30 @@ def test_forked_workers_take_functions_and_items_as_they_are():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == "1 2 3\n"
+
+
+def memory_in_mib(_):
+    pages = pathlib.Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * resource.getpagesize() >> 20
+
+
+@needs_proc
+def test_workers_of_a_large_process_have_nothing_of_it():
+    script = (
+        "from tests.processes_test import mapped, memory_in_mib\n"
+        "ballast = bytearray(b'x') * (300 << 20)\n"
+        "print(memory_in_mib(0), *mapped(memory_in_mib, range(4), 2))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    parent, *workers = map(int, done.stdout.split())
+    assert parent > 300
+    assert len(workers) == 4 and max(workers) < 150
 
 
 def test_garbage_is_collected_as_before_afterwards():

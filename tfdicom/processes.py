@@ -12,6 +12,8 @@ import dataclasses
 import gc
 import multiprocessing
 import os
+import pathlib
+import resource
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -44,6 +46,9 @@ _POLL_SECONDS = 0.2
 _FEWER_COLLECTIONS = 100
 # Of one item; more is no longer the fault of single inputs.
 _MOST_DEATHS = 20
+# Bytes; without a plan of many images a process has half of it.
+_MOST_INHERITED = 160 << 20
+_STATM = pathlib.Path("/proc/self/statm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,7 +283,19 @@ def _warn(sentence: str) -> None:
 
 
 def _context() -> multiprocessing.context.BaseContext:
-    # Forking is fast and needs no guarded __main__, but threads do not survive it.
+    # Forking is fast and needs no guarded __main__, but threads do not survive it, and
+    # a forked worker has the memory of its parent, which grows with the input.
     alone = threading.active_count() == 1 and "tensorflow" not in sys.modules
     fork = alone and "fork" in multiprocessing.get_all_start_methods()
-    return multiprocessing.get_context("fork" if fork else "spawn")
+    small = _memory() <= _MOST_INHERITED
+    return multiprocessing.get_context("fork" if fork and small else "spawn")
+
+
+def _memory() -> int:
+    """Bytes that this process has in memory."""
+    try:
+        pages = _STATM.read_text().split()[1]
+    except OSError:  # not Linux: what it once had is the nearest that is known
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return int(pages) * resource.getpagesize()
