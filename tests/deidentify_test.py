@@ -208,7 +208,7 @@ def test_crosswalk_is_not_left_in_part(tmp_path):
 
 def test_rest_of_a_killed_run_is_replaced(tmp_path):
     path = tmp_path / "crosswalk-1.csv"
-    rest = path.with_suffix(".partial")
+    rest = path.with_name(f"{path.name}.partial")
     rest.touch(mode=0o644)
     deidentify.write_crosswalk(path, ROWS)
     assert _mode(path) == 0o600

@@ -9,20 +9,22 @@ from tfdicom.convert_options import ConvertOptions
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.frame_headers import FrameHeader
 from tfdicom.ledger import Ledger
+from tfdicom.manifest import CONVERTED, LedgerEntry
 from tfdicom.plan import PatientPlan, Plan, ShardPlan
 from tfdicom.reasons import FINDINGS, REASONS
 from tfdicom.series import FramePlan, SeriesPlan
-from tfdicom.shards import ConvertedFile, ShardContent, ShardResult
-from tfdicom.sources.candidates import RTSTRUCT, TEXT, Annotation, LeftFile
+from tfdicom.shard_content import ShardContent
+from tfdicom.shard_results import PatientResult, ShardResult
+from tfdicom.sources.candidates import TEXT, Annotation, LeftFile
 
 PSEUDONYMS = Pseudonyms(b"a key for tests, of enough bytes")
 
 
-INNER = Annotation(TEXT, "a.txt", "inner")
+NOTHING = Plan((), ("train",), {}, {}, (), ())
 
 
-def shard_plan(drawn=INNER):
-    """A shard of one image, a.dcm with a.txt, that became this."""
+def plan_of(*images):
+    """A plan of one patient, with these images."""
     header = FrameHeader(
         patient_id="Ann",
         study="1.2",
@@ -36,29 +38,28 @@ def shard_plan(drawn=INNER):
         temporal_order=(0.0, 0.0, 0.0),
         burned_in=False,
     )
-    frame = FramePlan(
-        path="a.dcm",
-        name="a.dcm",
-        header=header,
-        key="k" * 32,
-        instance="instance",
-        rater=None,
-        example=True,
-        annotations=(drawn,),
-        absent=(),
-        slice_index=None,
-        slice_count=None,
-        phase_index=0,
-        phase_count=1,
-    )
-    series = SeriesPlan("who", "study", "series", 0, None, (frame,))
+    frames = [
+        FramePlan(
+            path=name,
+            name=name,
+            header=header,
+            key="k" * 32,
+            instance="instance",
+            rater=None,
+            example=True,
+            annotations=(Annotation(TEXT, f"{name}.txt", "inner"),),
+            absent=(),
+            slice_index=None,
+            slice_count=None,
+            phase_index=0,
+            phase_count=1,
+        )
+        for name in images
+    ]
+    series = SeriesPlan("who", "study", "series", 0, None, tuple(frames))
     patient = PatientPlan("who", "Ann", (series,), 1)
-    return ShardPlan("train", "train-00000-of-00001.tfrecord", (patient,))
-
-
-def shard_result(converted, left=()):
-    content = ShardContent()
-    return ShardResult("train", ("who",), None, (), content, converted, left, {})
+    shard = ShardPlan("train", "train-00000-of-00001.tfrecord", (patient,))
+    return Plan((shard,), ("train",), {"who": "train"}, {}, (), ())
 
 
 @pytest.fixture
@@ -67,13 +68,25 @@ def ledger():
 
 
 def whole(path, findings=(), kind=None, key="k" * 32):
+    """Path and entry of what was converted."""
     kind = kind or {"dcm": "image", "txt": "contour"}[path.rpartition(".")[2]]
-    return ConvertedFile(path, kind, key, findings)
+    candidate = PSEUDONYMS.of("candidate", path)
+    return path, LedgerEntry(
+        candidate, kind, CONVERTED, None, key, "train", findings, "who"
+    )
+
+
+def enter(ledger, *converted):
+    """Enters a shard of one patient."""
+    entries = tuple(entry for _, entry in converted)
+    patient = PatientResult("who", "plan", {}, (), (), ShardContent(), entries)
+    names = {entry.candidate: path for path, entry in converted}
+    ledger.add_shard(ShardResult("train", None, (patient,)), names)
 
 
 def test_converted_files_are_entered_by_their_kind(ledger, tmp_path):
     finding = ("contour_leaves_image",)
-    ledger.add_shard(shard_result((whole("a.dcm"), whole("a.txt", finding))))
+    enter(ledger, whole("a.dcm"), whole("a.txt", finding))
     assert ledger.counts() == {
         "image": {"converted": 1},
         "contour": {"converted": 1},
@@ -88,6 +101,7 @@ def test_converted_files_are_entered_by_their_kind(ledger, tmp_path):
         "status": "converted",
         "key": "k" * 32,
         "split": "train",
+        "patient": "who",
         "findings": ["contour_leaves_image"],
     }
 
@@ -135,10 +149,10 @@ def contours(skipped, total=100):
 def test_how_much_may_go_wrong(ledger, skipped, options, words):
     ledger.leave(contours(skipped))
     if words is None:
-        ledger.check(ConvertOptions(**options))
+        ledger.check(ConvertOptions(**options), NOTHING)
         return
     with pytest.raises(ValueError, match=words) as error:
-        ledger.check(ConvertOptions(**options))
+        ledger.check(ConvertOptions(**options), NOTHING)
     assert "0.txt" in str(error.value)
 
 
@@ -151,25 +165,25 @@ def test_crumbs_of_a_structure_set_are_listed_and_never_fatal(
     assert ledger.counts()["contour"] == {"skipped": 11}
     if fatal:
         with pytest.raises(ValueError, match="11 of 11 annotations"):
-            ledger.check(ConvertOptions())
+            ledger.check(ConvertOptions(), NOTHING)
     else:
-        ledger.check(ConvertOptions())
+        ledger.check(ConvertOptions(), NOTHING)
 
 
 @pytest.mark.parametrize("kind", ["image", "object", "other"])
 def test_rate_is_that_of_annotations(ledger, kind):
     ledger.leave(LeftFile(f"{n}.dcm", kind, "not_dicom") for n in range(50))
     ledger.leave(contours(1))
-    ledger.check(ConvertOptions(max_error_rate=0.02))
+    ledger.check(ConvertOptions(max_error_rate=0.02), NOTHING)
     with pytest.raises(ValueError, match="51 candidates cannot be used"):
-        ledger.check(ConvertOptions(on_error="fail"))
+        ledger.check(ConvertOptions(on_error="fail"), NOTHING)
 
 
 @pytest.mark.parametrize("kind", ["contour", "segment", "mask"])
 def test_every_kind_of_annotation_counts(ledger, kind):
     ledger.leave(LeftFile(f"{n}", kind, "not_dicom") for n in range(11))
     with pytest.raises(ValueError, match="11 of 11 annotations"):
-        ledger.check(ConvertOptions(max_error_rate=0.5))
+        ledger.check(ConvertOptions(max_error_rate=0.5), NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -189,15 +203,15 @@ def test_every_kind_of_annotation_counts(ledger, kind):
 def test_codes_that_make_it_fail(ledger, fail_on, words):
     finding = ("contour_leaves_image", "contour_crosses_itself")
     drawn = (whole("a.txt", finding), whole("b.txt", finding[:1]))
-    ledger.add_shard(shard_result((whole("a.dcm"), *drawn)))
+    enter(ledger, whole("a.dcm"), *drawn)
     ledger.leave([LeftFile("c.dcm", "image", "no_annotation")])
     ledger.leave(LeftFile(f"{n}.txt", "contour", "contour_malformed") for n in range(3))
     options = ConvertOptions(fail_on=fail_on)
     if words is None:
-        ledger.check(options)
+        ledger.check(options, NOTHING)
         return
     with pytest.raises(ValueError) as error:
-        ledger.check(options)
+        ledger.check(options, NOTHING)
     first, *others = str(error.value).splitlines()
     assert first == words
     assert others == list(ledger.problem_lines())
@@ -205,7 +219,7 @@ def test_codes_that_make_it_fail(ledger, fail_on, words):
 
 def test_findings_are_shown_with_their_candidates(ledger):
     odd = ("contour_leaves_image",)
-    ledger.add_shard(shard_result(tuple(whole(f"{n}.txt", odd) for n in range(7))))
+    enter(ledger, *(whole(f"{n}.txt", odd) for n in range(7)))
     assert list(ledger.problem_lines()) == [
         f"7 found: contour_leaves_image. {FINDINGS['contour_leaves_image']}",
         "    0.txt, 1.txt, 2.txt, 3.txt, 4.txt, ...",
@@ -216,8 +230,7 @@ def test_objects_have_lines_of_their_own(ledger, tmp_path):
     ledger.leave([LeftFile("rt.dcm#2", "contour", "structure_not_used")])
     ledger.leave([LeftFile("seg.dcm", "object", "series_missing")])
     parts = [whole(f"rt.dcm#1.{n}", kind="contour") for n in (3, 4)]
-    converted = (whole("a.dcm"), *parts, whole("rt.dcm", kind="object", key=""))
-    ledger.add_shard(shard_result(converted))
+    enter(ledger, whole("a.dcm"), *parts, whole("rt.dcm", kind="object", key=None))
     ledger.close(["rt.dcm", "seg.dcm", "lost.dcm"])
     assert ledger.counts() == {
         "image": {"converted": 1},
@@ -238,6 +251,7 @@ def test_objects_have_lines_of_their_own(ledger, tmp_path):
         "kind": "object",
         "status": "converted",
         "split": "train",
+        "patient": "who",
     }
     part = by_candidate[PSEUDONYMS.of("candidate", "rt.dcm#1.4")]
     assert (part["key"], part["kind"]) == ("k" * 32, "contour")
@@ -264,7 +278,7 @@ def test_object_of_which_nothing_was_converted(ledger, reasons, reason, status):
 
 def test_object_that_was_converted_stays_so(ledger):
     ledger.leave([LeftFile("rt.dcm", "object", "object_without_mask")])
-    ledger.add_shard(shard_result((whole("rt.dcm", kind="object", key=""),)))
+    enter(ledger, whole("rt.dcm", kind="object", key=None))
     ledger.close(["rt.dcm"])
     assert ledger.counts()["object"] == {"converted": 1}
 
@@ -291,12 +305,11 @@ def test_errors_tell_what_went_wrong_before(ledger):
 
 
 def test_crosswalk_says_whose_each_file_is(ledger, tmp_path):
-    result = shard_result((whole("a.dcm"), whole("a.txt")))
-    ledger.add_shard(result)
+    enter(ledger, whole("a.dcm"), whole("a.txt"))
     ledger.leave([LeftFile("stray, one", "other", "stray_file")])
-    plan = Plan((shard_plan(),), ("train",), {"who": "train"}, {}, (), ())
+    ledger.know_owners(dict.fromkeys(["a.dcm", "a.txt"], ("who", "Ann")))
     path = tmp_path / "crosswalk.csv"
-    ledger.write_crosswalk(path, plan)
+    ledger.write_crosswalk(path)
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows == [
@@ -308,22 +321,70 @@ def test_crosswalk_says_whose_each_file_is(ledger, tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_crosswalk_names_parts_of_objects(ledger, tmp_path):
-    drawn = Annotation(RTSTRUCT, "rt.dcm", "inner", 1, (4,))
-    converted = (
-        whole("rt.dcm#1.4", kind="contour"),
-        whole("rt.dcm", kind="object", key=""),
-    )
-    result = shard_result(converted)
-    ledger.add_shard(result)
+def test_parts_of_a_file_are_its_owners(ledger, tmp_path):
+    enter(ledger, whole("rt.dcm#1.4", kind="contour"))
     ledger.leave([LeftFile("rt.dcm#2", "contour", "structure_not_used")])
-    plan = Plan((shard_plan(drawn),), ("train",), {"who": "train"}, {}, (), ())
+    ledger.leave([LeftFile("x.dcm", "image", "no_annotation")])
+    ledger.know_owners({"rt.dcm": ("who", "Ann")})
     path = tmp_path / "crosswalk.csv"
-    ledger.write_crosswalk(path, plan)
+    ledger.write_crosswalk(path)
     with path.open(newline="") as file:
         owners = {row["source_path"]: row["patient"] for row in csv.DictReader(file)}
-    assert owners["rt.dcm"] == owners["rt.dcm#1.4"] == "who"
-    assert set(owners) == {"rt.dcm", "rt.dcm#1.4", "rt.dcm#2"}
+    assert owners == {"rt.dcm#1.4": "who", "rt.dcm#2": "who", "x.dcm": ""}
+    ledger.write(tmp_path / "ledger.jsonl")
+    lines = {one["candidate"]: one for one in manifest.read_ledger(tmp_path)}
+    patients = {
+        name: lines[PSEUDONYMS.of("candidate", name)].get("patient") for name in owners
+    }
+    assert patients == {"rt.dcm#1.4": "who", "rt.dcm#2": "who", "x.dcm": None}
+    assert "Ann" not in (tmp_path / "ledger.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("images", "lost", "rate", "fails"),
+    [
+        (4, 2, 0.05, False),
+        (4, 3, 0.05, True),
+        (4, 4, 0.99, True),
+        (4, 4, 1.0, False),
+        (1, 1, 0.05, True),
+    ],
+)
+def test_patient_who_loses_over_half(ledger, images, lost, rate, fails):
+    names = [f"{number}.dcm" for number in range(images)]
+    enter(ledger, *map(whole, names[lost:]))
+    ledger.leave(LeftFile(one, "image", "pixels_unreadable") for one in names[:lost])
+    options, plan = ConvertOptions(max_error_rate=rate), plan_of(*names)
+    if not fails:
+        ledger.check(options, plan)
+        return
+    words = f"patient 'Ann' loses {lost} of {images} annotated images; max_error_rate=1"
+    with pytest.raises(ValueError, match=words):
+        ledger.check(options, plan)
+
+
+def test_what_a_policy_leaves_out_is_not_lost(ledger):
+    ledger.leave([LeftFile("0.dcm", "image", "annotated_again_later")])
+    ledger.check(ConvertOptions(), plan_of("0.dcm"))
+
+
+def test_details_and_names_stay_here(ledger, tmp_path):
+    enter(ledger, whole("a.dcm"))
+    ledger.leave([LeftFile("b.dcm", "image", "pixels_unreadable")])
+    ledger.add_details({"b.dcm": "Ann's, cut"})
+    assert ledger.name_of(PSEUDONYMS.of("candidate", "a.dcm")) == "a.dcm"
+    assert ledger.name_of("0123") == "0123"
+    assert "    b.dcm: Ann's, cut" in ledger.problem_lines()
+    ledger.write(tmp_path / "ledger.jsonl")
+    text = (tmp_path / "ledger.jsonl").read_text()
+    assert "Ann" not in text and "dcm" not in text
+
+
+def test_candidates_whose_names_are_not_known_are_entered_nevertheless(ledger):
+    _, entry = whole("a.dcm")
+    patient = PatientResult("who", "plan", {}, (), (), ShardContent(), (entry,))
+    ledger.add_shard(ShardResult("train", None, (patient,)), {})
+    assert ledger.counts()["image"] == {"converted": 1}
 
 
 if __name__ == "__main__":
