@@ -45,7 +45,7 @@ def workspace(output: pathlib.Path) -> Iterator[pathlib.Path]:
     """Gives the folder aside, and keeps other conversions out meanwhile.
 
     What an earlier one had made whole takes its place first. After an error the folder
-    aside stays if there is a shard in it; else nothing is left of it.
+    aside stays if there is a shard or a manifest in it; else nothing is left of it.
 
     Raises:
       ValueError: The output cannot be written to, or another conversion is at it.
@@ -67,7 +67,8 @@ def workspace(output: pathlib.Path) -> Iterator[pathlib.Path]:
         try:
             yield aside
         finally:
-            if not any(aside.glob(_SHARDS)):
+            # A manifest without shards is of a data set that is partly in its place.
+            if not any(aside.glob(_SHARDS)) and not (aside / MANIFEST).exists():
                 remove(aside)
 
 
