@@ -1,18 +1,25 @@
-"""Conversions that are killed at random moments and started again, until one ends."""
+"""Conversions that are killed at random moments and started again, until one ends.
+
+python -m tests.faults.killed_conversions 50
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+from tests import real_data
 from tfdicom.manifest import MANIFEST
 
 _MOST_KILLS = 6  # of one conversion; then it is left to end
@@ -147,3 +154,47 @@ def _visible_parts(output: pathlib.Path, whole: Mapping[str, str]) -> Iterator[s
             yield name
     if MANIFEST in seen:
         yield from (name for name in whole if name not in seen and name[0] != ".")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints what came of many conversions; fails where one ended otherwise."""
+    count = int(arguments[0]) if arguments else 50
+    if not real_data.SUNNYBROOK.is_dir():
+        print(f"no data at {real_data.SUNNYBROOK}: nothing was tried")
+        return 1
+    flags = ("--split=train:0.67,test:0.33", "--num_workers=2")
+    with tempfile.TemporaryDirectory() as base:
+        folder = pathlib.Path(base)
+        environment = {f"XDG_{name}_HOME": base for name in ("CACHE", "CONFIG")}
+        convert = functools.partial(command, real_data.SUNNYBROOK)
+        arguments = convert(folder / "whole", *flags)
+        seconds = convert_whole(arguments, environment)
+        whole = digests(folder / "whole")
+        print(f"at once: {digest(folder / 'whole')}, {seconds:.1f} s")
+        outcomes = []
+        for seed in range(count):
+            output = folder / f"{seed}"
+            outcomes.append(
+                convert_killed(
+                    convert(output, *flags),
+                    output,
+                    whole=whole,
+                    seconds=seconds,
+                    environment=environment,
+                    chance=random.Random(seed),
+                )
+            )
+            shutil.rmtree(output)
+        same = sum(one.digest == digest(folder / "whole") for one in outcomes)
+    kills = [one.kills for one in outcomes]
+    partial = sum(len(one.partial) for one in outcomes)
+    print(
+        f"{count} conversions, killed {sum(kills)} times, {min(kills)} to {max(kills)} "
+        f"times each, {sum(one.late for one in outcomes)} times when files were to be "
+        f"seen: {same} ended with this SHA-256; {partial} visible partial files"
+    )
+    return 0 if same == count and not partial else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
