@@ -115,7 +115,7 @@ def convert_killed(
             start_new_session=True,
         )
         try:
-            patience = chance.uniform(0.0, 1.1 * seconds)
+            patience = chance.uniform(0.0, seconds if kills else 0.8 * seconds)
             _, said = process.communicate(
                 timeout=patience if kills < _MOST_KILLS else None
             )
@@ -180,11 +180,12 @@ def main(arguments: Sequence[str]) -> int:
                     output,
                     whole=whole,
                     seconds=seconds,
-                    environment=environment,
+                    environment={**environment, "XDG_CACHE_HOME": f"{output}-cache"},
                     chance=random.Random(seed),
                 )
             )
             shutil.rmtree(output)
+            print(".", end="", file=sys.stderr, flush=True)
         same = sum(one.digest == digest(folder / "whole") for one in outcomes)
     kills = [one.kills for one in outcomes]
     partial = sum(len(one.partial) for one in outcomes)
