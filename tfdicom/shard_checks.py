@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import hashlib
 import itertools
@@ -18,6 +17,7 @@ from tfdicom import (
     image_signature,
     processes,
     record_checks,
+    result_checks,
     shard_results,
     tfrecord_file,
 )
@@ -26,6 +26,7 @@ from tfdicom.example_schema import FrameExample
 from tfdicom.index_scan import entries_of
 from tfdicom.leakage import AuditedExample
 from tfdicom.manifest import Manifest, ShardInfo
+from tfdicom.result_checks import FoundShard
 from tfdicom.shard_content import ShardContent
 from tfdicom.shard_results import ExampleTrace
 from tfdicom.tfrecord_file import SalvagedRecord
@@ -52,6 +53,7 @@ class ShardFound:
       examples: Its examples, in order, those that can be read.
       signatures: Of each example; None where there is none.
       content: What they add up to.
+      lost: Keys, as the index has them, of examples that cannot be read.
       complete: Whether every record could be read.
     """
 
@@ -59,6 +61,7 @@ class ShardFound:
     examples: tuple[AuditedExample, ...]
     signatures: tuple[bytes | None, ...]
     content: ShardContent
+    lost: tuple[str, ...]
     complete: bool
 
 
@@ -75,15 +78,20 @@ def check_shard(
     """
     check = _ShardCheck(manifest, shard)
     path = folder / shard.info.file
+    entries = entries_of(folder, shard.span, shard.info.file)
     if not path.exists():
         check.problems.add("shard_missing", "there is no such file", file=path.name)
+        check.lost += (one.key for one in entries)
         processes.count_done(shard.info.examples)
         return check.found(complete=False)
     _check_bytes(path, shard.info, check.problems)
-    entries = entries_of(folder, shard.span, shard.info.file)
     check.check_records(path, entries)
-    if with_results:
-        _check_result(folder, shard, entries, check)
+    found = check.found(complete=check.complete)
+    if not with_results:
+        return found
+    traces = check.traces if found.complete else None
+    stored = FoundShard(shard.split, shard.info, entries, traces, found.content)
+    check.problems.extend(result_checks.check_result(folder, stored))
     return check.found(complete=check.complete)
 
 
@@ -107,6 +115,7 @@ class _ShardCheck:
         self._manifest, self._shard = manifest, shard
         self.problems = ProblemList()
         self.traces: list[ExampleTrace] = []
+        self.lost: list[str] = []
         self.complete = True
         self._examples: list[AuditedExample] = []
         self._signatures: list[bytes | None] = []
@@ -119,6 +128,7 @@ class _ShardCheck:
             tuple(self._examples),
             tuple(self._signatures),
             self._content,
+            tuple(self.lost),
             complete,
         )
 
@@ -138,6 +148,7 @@ class _ShardCheck:
         for one in waiting.values():
             text = f"no record at offset {one.offset}, where the index has one"
             self.problems.add("index_offset", text, file=info.file, key=one.key)
+            self.lost.append(one.key)
         self._compare("shard_examples", "records", count, info.examples)
         if self.complete:
             self._compare("shard_size", "bytes of records", size, info.data_size)
@@ -168,13 +179,13 @@ class _ShardCheck:
             text = "no line of the index leads to this record"
             self.problems.add("index_record", text, **where)
         if record.data is None:
-            self.complete = False
+            self._lose(entry)
             self.problems.add("record_damaged", record.error, **where)
             return
         try:
             example = example_schema.decode(record.data)
         except ValueError as error:
-            self.complete = False
+            self._lose(entry)
             self.problems.add("record_undecodable", str(error), **where)
             return
         where["key"] = example.key
@@ -188,6 +199,11 @@ class _ShardCheck:
         for code, text in itertools.chain(*checks):
             self.problems.add(code, text, **where)
         self._take(example, counts)
+
+    def _lose(self, entry: IndexEntry | None) -> None:
+        self.complete = False
+        if entry:
+            self.lost.append(entry.key)
 
     def _check_form(self, example: FrameExample, data: bytes) -> record_checks.Wrong:
         if example_schema.encode(example) != data:
@@ -249,56 +265,3 @@ def _place(example: FrameExample) -> tuple:
         example.series,
         *(-1 if number is None else number for number in numbers),
     )
-
-
-def _check_result(
-    folder: pathlib.Path,
-    shard: ShardToCheck,
-    entries: Sequence[IndexEntry],
-    check: _ShardCheck,
-) -> None:
-    """Compares what is stored for later conversions with the data set itself."""
-    name = f"{shard_results.CONVERSION}/{shard.info.file}.json"
-    try:
-        result = shard_results.read(folder, shard.info.file)
-    except (ValueError, OSError) as error:
-        check.problems.add("result_damaged", str(error), file=name)
-        return
-    if (result.split, result.info) != (shard.split, shard.info):
-        check.problems.add("result_differs", "split or file are others", file=name)
-    told = [one for patient in result.patients for one in patient.entries]
-    if told != list(entries):
-        check.problems.add("result_differs", "its examples are others", file=name)
-    elif check.complete:
-        traces = (
-            dataclasses.replace(one, candidate="")
-            for patient in result.patients
-            for one in patient.traces
-        )
-        wrong = sum(one != two for one, two in zip(traces, check.traces, strict=False))
-        if wrong:
-            text = f"{wrong} examples have another study, instance or other pixels"
-            check.problems.add("result_differs", text, file=name)
-    _check_content(name, [one.content for one in result.patients], check)
-
-
-def _check_content(
-    name: str, contents: Sequence[ShardContent], check: _ShardCheck
-) -> None:
-    if not check.complete:
-        return
-    whole = ShardContent()
-    for one in contents:
-        whole.merge(one)
-    actual = check.found(complete=True).content
-    for field in ("frames", "annotated", "classes", "labels"):
-        if _plain(getattr(whole, field)) != _plain(getattr(actual, field)):
-            text = f"{field} differ from those of the records"
-            check.problems.add("result_differs", text, file=name)
-
-
-def _plain(value: object) -> object:
-    """Counters without what they count 0 times, which compare equal then."""
-    if isinstance(value, collections.Counter | dict):
-        return {key: _plain(one) for key, one in value.items() if one}
-    return value

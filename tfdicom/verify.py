@@ -7,6 +7,7 @@ names that must not be in two splits, and the signature of its image.
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -117,6 +118,9 @@ class _Whole:
             place = Place(one.split, one.patient, one.name)
             self._images.add(signature, place, one.pixel_hash)
             self._add_key(one.name, split, file)
+        for key in found.lost:  # which the ledger has, and rightly
+            with contextlib.suppress(ValueError):
+                self.split_of.setdefault(bytes.fromhex(key), split)
 
     def _add_key(self, key: str, split: str, file: str) -> None:
         try:
