@@ -12,6 +12,7 @@ from tfdicom import conversion_state, files, shard_results
 from tfdicom.dataset_index import INDEX
 from tfdicom.folder_lock import LOCK
 from tfdicom.manifest import CONVERTED, LEDGER, MANIFEST, Manifest
+from tfdicom.output_folder import ASIDE
 from tfdicom.reasons import FINDINGS, REASONS
 from tfdicom.verification import Problem
 
@@ -42,11 +43,15 @@ def check_files(folder: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
     """Files of the folder that do not belong to the data set."""
     shards = {one.file for info in manifest.splits.values() for one in info.shards}
     known = {MANIFEST, INDEX, LEDGER, LOCK, *shards}
-    results = {f"{shard_results.CONVERSION}/{shard}.json" for shard in shards}
-    results.add(f"{shard_results.CONVERSION}/{conversion_state.STATE}")
-    for name in files.walk(folder):
-        if name not in known and name not in results:
+    known |= {f"{shard_results.CONVERSION}/{shard}.json" for shard in shards}
+    known.add(f"{shard_results.CONVERSION}/{conversion_state.STATE}")
+    names = files.walk(folder)
+    for name in names:
+        if name not in known and not name.startswith(f"{ASIDE}/"):
             yield Problem("file_foreign", "is no file of this data set", name)
+    if any(name.startswith(f"{ASIDE}/") for name in names):
+        text = "a conversion was not finished: run it again, or delete this folder"
+        yield Problem("file_foreign", text, ASIDE)
 
 
 def has_results(folder: pathlib.Path) -> bool:
