@@ -129,7 +129,10 @@ def _read_journal(journal: pathlib.Path | None) -> dict[str, FileContent]:
     known: dict[str, FileContent] = {}
     if journal is None:
         return known
-    with contextlib.suppress(OSError), journal.open(encoding="utf-8") as file:
+    with (
+        contextlib.suppress(OSError),
+        journal.open(encoding="utf-8", errors="replace") as file,
+    ):
         for line in file:
             with contextlib.suppress(ValueError, TypeError):
                 path, *figures = json.loads(line)
