@@ -29,8 +29,9 @@ def test_what_is_written_is_read(folder):
     beam_folder.write_results(folder, 1_000_000, Failure(ValueError("no"), "where"), 0)
     found = sorted(beam_folder.results(folder), key=lambda one: one.piece)
     assert [(one.piece, one.done) for one in found] == [(7, 64), (1_000_000, None)]
-    assert found[0].read() == ["b"]
-    assert str(found[1].read().error) == "no"
+    assert found[0].take() == ["b"]
+    assert str(found[1].take().error) == "no"
+    assert list(beam_folder.results(folder)) == []
     beam_folder.remove(folder)
     beam_folder.remove(folder)
     with pytest.raises(FileNotFoundError):

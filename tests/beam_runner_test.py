@@ -138,8 +138,8 @@ def test_a_killed_worker_ends_the_run_and_the_next_goes_on(
     convert(source.root, tmp_path / "local", **options)
     convert(source.root, tmp_path / "headers are known", **options)
     monkeypatch.setattr(shard_runners, "write_shard", write_or_kill)
-    with pytest.raises(RuntimeError, match="no result for 15 s, after [12] of 3"):
-        by_beam(source.root, output, TWO_PROCESSES, **options, beam_timeout=15)
+    with pytest.raises(RuntimeError, match="no result for 25 s, after [12] of 3"):
+        by_beam(source.root, output, TWO_PROCESSES, **options, beam_timeout=25)
     assert not (output / "dataset.json").exists()
     result = by_beam(source.root, output, TWO_PROCESSES, **options)
     assert result.reused in (1, 2)

@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 def _found(folder, piece):
     (one,) = (one for one in beam_folder.results(folder) if one.piece == piece)
-    return one.read(), one.done
+    return one.take(), one.done
 
 
 def test_a_piece_is_done(folder):

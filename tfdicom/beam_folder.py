@@ -75,9 +75,11 @@ class Result:
     piece: int
     done: int | None
 
-    def read(self) -> Any:
-        """The results of its items, or a ``Failure``."""
-        return _read(self.path)
+    def take(self) -> Any:
+        """The results of its items, or a ``Failure``; the file is removed."""
+        found = _read(self.path)
+        self.path.unlink(missing_ok=True)
+        return found
 
 
 def results(folder: pathlib.Path) -> Iterator[Result]:

@@ -34,6 +34,7 @@ ResultT = TypeVar("ResultT")
 _FEWEST_PIECES = 64
 _POLL_SECONDS, _POLL_SECONDS_REMOTE = 0.2, 2.0
 _SECONDS_TO_END = 40.0  # a little more than the job takes to cancel
+_SECONDS_TO_FINISH = 120.0
 _UPLOADS_AT_ONCE = 16
 _LINES_TOLD = 12
 # Not -m, as which it would be another module to those who get pieces of it.
@@ -89,6 +90,7 @@ class BeamRunner:
             _write_items(folder, pieces)
             with _Job(folder, len(pieces), self.arguments) as job:
                 yield from _Watch(job, self.timeout, progress).results()
+                job.wait(min(self.timeout, _SECONDS_TO_FINISH))
 
     @contextlib.contextmanager
     def _folder(self) -> Iterator[pathlib.Path]:
@@ -165,6 +167,11 @@ class _Job:
         """Exit status; None while it runs."""
         return self._process.poll()
 
+    def wait(self, seconds: float) -> None:
+        """Lets it end by itself, so that a cluster need not call it cancelled."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+
     def last_lines(self) -> str:
         """The end of what it has printed."""
         self._log.seek(0)
@@ -176,8 +183,7 @@ class _Job:
         assert self._process.stdin is not None
         try:
             self._process.stdin.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_SECONDS_TO_END)
+            self.wait(_SECONDS_TO_END)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -199,6 +205,7 @@ class _Watch:
     ) -> None:
         self._job, self._timeout, self._progress = job, timeout, progress
         self._there: dict[int, Result] = {}
+        self._next = self._done = 0
         near = isinstance(job.folder, pathlib.Path)
         self._pause = _POLL_SECONDS if near else _POLL_SECONDS_REMOTE
 
@@ -211,7 +218,9 @@ class _Watch:
         """
         for piece in range(self._job.count):
             self._wait_for(piece)
-            yield from self._there[piece].read()
+            one = self._there.pop(piece)
+            self._next, self._done = piece + 1, self._done + (one.done or 0)
+            yield from one.take()
 
     def _wait_for(self, piece: int) -> None:
         since = time.monotonic()
@@ -237,9 +246,11 @@ class _Watch:
         before = len(self._there)
         for one in beam_folder.results(self._job.folder):
             if one.done is None:
-                _raise(one.read())
-            self._there.setdefault(one.piece, one)
-        self._progress(sum(one.done or 0 for one in self._there.values()))
+                _raise(one.take())
+            if one.piece >= self._next:  # an engine may do a piece twice
+                self._there.setdefault(one.piece, one)
+        waiting = sum(one.done or 0 for one in self._there.values())
+        self._progress(self._done + waiting)
         return len(self._there) > before
 
     def _ended(self, status: int) -> Exception:
@@ -252,7 +263,8 @@ class _Watch:
         )
 
     def _so_far(self) -> str:
-        return f"{len(self._there)} of {self._job.count} pieces of the work"
+        there = self._next + len(self._there)
+        return f"{there} of {self._job.count} pieces of the work"
 
 
 def _raise(failure: Failure) -> None:

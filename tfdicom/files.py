@@ -223,14 +223,19 @@ def sizes(folder: pathlib.Path) -> dict[str, int]:
       OSError: The folder cannot be listed.
     """
     if isinstance(folder, pathlib.Path):
+        found: dict[str, int] = {}
         with os.scandir(folder) as entries:
-            return {one.name: one.stat().st_size for one in entries if one.is_file()}
+            for one in entries:
+                with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
+                    if one.is_file():
+                        found[one.name] = one.stat().st_size
+        return found
     remote: Any = folder
     with stores.told(folder):
-        found = remote.fs.ls(remote.path, detail=True, refresh=True)
+        listed = remote.fs.ls(remote.path, detail=True, refresh=True)
     return {
         str(one["name"]).rpartition("/")[2]: int(one["size"] or 0)
-        for one in found
+        for one in listed
         if one["type"] == "file"
     }
 
