@@ -5,12 +5,12 @@ import sys
 import pytest
 
 from tests import synthetic
-from tests.shard_content_test import content_of
 from tfdicom import shard_results
 from tfdicom.dataset_index import IndexEntry
 from tfdicom.manifest import LedgerEntry, ShardInfo
 from tfdicom.shard_content import ShardContent
 from tfdicom.shard_results import ExampleTrace, PatientResult, ShardResult
+from tfdicom.value_counts import Rescale, count_pixels
 
 FILE = "train-00003-of-00007.tfrecord"
 INFO = ShardInfo(FILE, 2, 321, 289, "ab" * 32, {"10": 1, "11": 1})
@@ -28,10 +28,18 @@ LEDGER = (
     LedgerEntry("c3", "contour", "converted", None, "1" * 32, "train", ("x", "y")),
     LedgerEntry("c4", "object", "left_out", "object_left_out"),
 )
-CONTENT = content_of(
-    synthetic.Frame(slope=1 / 3, labels=("low", "7")),
-    synthetic.Frame(annotated="10", labels=("", "")),
-)
+
+
+def content_of(*frames):
+    content = ShardContent()
+    for number, frame in enumerate(frames):
+        example = synthetic.make_example(frame, number)
+        counts = count_pixels(example.image, Rescale(frame.slope, 0.1))
+        content.add(example, {"all": counts})
+    return content
+
+
+CONTENT = content_of(synthetic.Frame(slope=1 / 3), synthetic.Frame(annotated="10"))
 PATIENT = PatientResult(
     "p0", "plan", {"c0": (1 << 35, 4294967295), "c1": (0, 0)}, ENTRIES, TRACES,
     CONTENT, LEDGER,
