@@ -45,6 +45,30 @@ def path_of(text: str | os.PathLike) -> pathlib.Path:
     return stores.remote_path(name)
 
 
+def is_folder(folder: pathlib.Path) -> bool:
+    """Whether it is there, and a folder; where there are none, whether a file is in it.
+
+    Raises:
+      OSError: The store does not answer.
+    """
+    if isinstance(folder, pathlib.Path):
+        return folder.is_dir()
+    with stores.told(folder):
+        return folder.is_dir()
+
+
+def exists(path: pathlib.Path) -> bool:
+    """Whether it is there.
+
+    Raises:
+      OSError: The store does not answer.
+    """
+    if isinstance(path, pathlib.Path):
+        return path.exists()
+    with stores.told(path):
+        return path.exists()
+
+
 def remove_folder(folder: pathlib.Path) -> None:
     """Removes a folder that is empty; where files lie in none, there is none.
 

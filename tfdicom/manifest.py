@@ -155,13 +155,13 @@ def load_manifest(data_dir: str | pathlib.Path) -> Manifest:
       ValueError: It was written by another schema version, or is damaged.
     """
     path = files.path_of(data_dir) / MANIFEST
-    if not path.exists():
+    if not files.exists(path):
         raise FileNotFoundError(
             f"{data_dir} holds no data set: there is no {MANIFEST}. Was the conversion "
             "interrupted? Run tfdicom_convert --output_dir=... again"
         )
     try:
-        fields = json.loads(path.read_text())
+        fields = json.loads(files.read_bytes(path))
         version = fields["schema_version"]
         if version != SCHEMA_VERSION:
             raise _OtherVersion(

@@ -72,7 +72,7 @@ def prepare(
     if not options.input_dir:
         raise ValueError("input_dir is missing: name the folder to convert")
     folder = files.path_of(options.input_dir)
-    if not folder.is_dir():
+    if not files.is_folder(folder):
         raise ValueError(f"input_dir={options.input_dir}: there is no such folder")
     pseudonyms = pseudonyms or identity_of(options)
     choice = choose_splits(options, pseudonyms, before.split_table if before else None)

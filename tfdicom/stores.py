@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import logging
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,8 @@ _OBJECT_STORES = frozenset(
 )
 # Other processes write, too: what was listed before tells nothing.
 _FRESH = {"use_listings_cache": False}
+# Clients that say where they found credentials, each time.
+_TALKATIVE = ("botocore", "aiobotocore")
 # Which extra of this package brings the client of a store.
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 # Uploads in pieces hold this much in memory, not hundreds of MB for each worker.
@@ -90,6 +93,8 @@ def remote_path(text: str) -> Any:
 
     kind = text.partition("://")[0]
     options: dict[str, Any] = _FRESH if kind in _OBJECT_STORES else {}
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         path: Any = upath.UPath(text, **options)
         _ = path.fs
