@@ -30,7 +30,10 @@ setuptools.setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=setuptools.find_packages(include=["tfdicom", "tfdicom.*"]),
-    package_data={"tfdicom": ["py.typed"]},
+    package_data={
+        "tfdicom": ["py.typed"],
+        "tfdicom.serving": ["templates/**", "static/**"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "absl-py>=1.4",
@@ -58,8 +61,12 @@ setuptools.setup(
         "evaluate": ["scipy>=1.11"],
         # Mask volumes.
         "nifti": ["nibabel>=5"],
+        # tfdicom_serve.
+        "serve": ["Flask>=3", "gunicorn>=22"],
         "test": [
+            "Flask>=3",
             "SimpleITK",
+            "gunicorn>=22",
             "hypothesis",
             "imagecodecs",
             "jax[cpu]",
@@ -70,6 +77,7 @@ setuptools.setup(
             "pytest-xdist",
             "rt-utils",
             "ruff",
+            "schemathesis>=4",
             "scipy",
             "setuptools>=70.1",
             "tifffile",
@@ -80,6 +88,7 @@ setuptools.setup(
             "tfdicom_convert=tfdicom.convert_main:run",
             "tfdicom_data_service=tfdicom.data_service_main:run",
             "tfdicom_inspect=tfdicom.inspect_main:run",
+            "tfdicom_serve=tfdicom.serve_main:run",
         ],
     },
     classifiers=[

@@ -9,7 +9,7 @@ As far as it is needed here (protocol buffers' encoding, length-delimited fields
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,14 +36,21 @@ def encode(features: Mapping[str, tuple[str, Any]]) -> bytes:
     return _delimited(1, body)
 
 
-def decode(data: bytes) -> dict[str, tuple[str, list[Any]]]:
+def decode(
+    data: bytes, only: Collection[bytes] | None = None
+) -> dict[str, tuple[str, list[Any]]]:
     """Inverse of ``encode``.
+
+    Args:
+      data: Serialized.
+      only: Keys that are wanted; others are passed over. None for all.
 
     Raises:
       ValueError: The bytes are not a ``tf.train.Example``.
     """
     try:
-        return {key: (kind, values) for key, kind, values in _decode_entries(data)}
+        entries = _decode_entries(data, only)
+        return {key: (kind, values) for key, kind, values in entries}
     except (IndexError, KeyError, ValueError) as error:
         raise ValueError("these bytes are not a tf.train.Example") from error
 
@@ -101,10 +108,14 @@ def _read_fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
         at += length
 
 
-def _decode_entries(data: bytes) -> Iterator[tuple[str, str, list[Any]]]:
+def _decode_entries(
+    data: bytes, only: Collection[bytes] | None
+) -> Iterator[tuple[str, str, list[Any]]]:
     for _, features in _read_fields(memoryview(data)):
         for _, entry in _read_fields(features):
             parts = dict(_read_fields(entry))
+            if only is not None and parts[1] not in only:
+                continue
             for field, values in _read_fields(parts[2]):
                 kind = _KIND_OF_FIELD[field]
                 yield bytes(parts[1]).decode(), kind, _decode_list(kind, values)

@@ -26,6 +26,8 @@ from collections.abc import Iterable, Iterator
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 _ROOTS = ("tfdicom", "tests", "tools", "examples", "benchmarks")
+# Folders of a package that hold no code.
+_DATA_FOLDERS = ("static", "templates")
 # Where the name that is imported is not the name that is installed.
 _PIP_NAMES = {"PIL": "pillow", "absl": "absl_py", "upath": "universal_pathlib"}
 _HEADER = (
@@ -201,7 +203,7 @@ def build_files(root: pathlib.Path = REPOSITORY) -> dict[pathlib.Path, str]:
     for name in sorted(modules):
         folders.setdefault(modules[name].path.parent, []).append(name)
     return {
-        folder / "BUILD": _build_file(folder, names, modules, graph)
+        folder / "BUILD": _build_file(root, folder, names, modules, graph)
         for folder, names in folders.items()
     }
 
@@ -227,7 +229,11 @@ def _check_pip_packages(graph: Graph, top_level: str) -> None:
 
 
 def _build_file(
-    folder: pathlib.Path, names: list[str], modules: dict[str, Module], graph: Graph
+    root: pathlib.Path,
+    folder: pathlib.Path,
+    names: list[str],
+    modules: dict[str, Module],
+    graph: Graph,
 ) -> str:
     in_tests = folder.parts[0] == "tests"
     rules = [_HEADER, 'package(default_visibility = ["//visibility:public"])\n']
@@ -245,11 +251,21 @@ def _build_file(
             rules.append(_rule("py_test", stem, modules[name].path.name, deps, data))
         else:
             file = modules[name].path.name
-            rules.append(_rule("py_library", stem, file, deps, testonly=in_tests))
+            data = _package_data(root / folder) if stem == "init" else None
+            rules.append(
+                _rule("py_library", stem, file, deps, testonly=in_tests, files=data)
+            )
         if stem == "init":
             deps = _labels(graph[".".join(folder.parts)], folder, modules)
             rules.append(_rule("py_library", folder.name, None, deps, (), in_tests))
     return "\n".join(rules)
+
+
+def _package_data(folder: pathlib.Path) -> str | None:
+    """What a package's modules read beside the code."""
+    patterns = [f"{one}/**" for one in _DATA_FOLDERS if (folder / one).is_dir()]
+    listed = ", ".join(f'"{pattern}"' for pattern in patterns)
+    return f"glob([{listed}])" if patterns else None
 
 
 def _target(name: str) -> str:
@@ -277,12 +293,15 @@ def _rule(
     deps: list[str],
     data: Iterable[str] = (),
     testonly: bool = False,
+    files: str | None = None,
 ) -> str:
     lines = [f"{kind}(", f'    name = "{name}",']
     if testonly:
         lines.append("    testonly = True,")
     if source:
         lines.append(f'    srcs = ["{source}"],')
+    if files:
+        lines.append(f"    data = {files},")
     for attribute, labels in (("data", data), ("deps", deps)):
         quoted = [f'"{label}",' for label in labels]
         if len(quoted) == 1:

@@ -1,0 +1,106 @@
+"""The WSGI application."""
+
+from __future__ import annotations
+
+import atexit
+import mmap
+import threading
+import time
+
+import flask
+
+from tfdicom.serving import api, errors, login, pages, security
+from tfdicom.serving.limits import Gate, Rate
+from tfdicom.serving.metrics import Metrics
+from tfdicom.serving.routes import routes
+from tfdicom.serving.serve_options import ServeOptions
+from tfdicom.serving.served import Served, open_data_sets
+
+_LONGEST_BODY = 4096  # bytes: a login form
+_LONGEST_QUERY = 4096
+
+
+def create_app(
+    options: ServeOptions, *, table: mmap.mmap | None = None, row: int = 0
+) -> flask.Flask:
+    """Makes the application of one process.
+
+    ``app.extensions["tfdicom"]`` is its ``Served``: options, data sets by name, tools.
+
+    Args:
+      options: How to serve.
+      table: Of ``metrics.table_for``, where several processes count together.
+      row: Number of this process among them.
+
+    Raises:
+      FileNotFoundError: There is no data set.
+      ValueError: A data set cannot be read, or none is named.
+    """
+    app = flask.Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = _LONGEST_BODY
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.strict_slashes = False
+    served = Served(options, open_data_sets(options))
+    table_of_routes = routes(options)
+    served.tools.update(
+        routes=table_of_routes,
+        metrics=Metrics([one.name for one in table_of_routes], table=table, row=row),
+        gate=Gate(options.max_batches_at_once, options.queue_seconds),
+        rate=Rate(options.max_requests_per_second),
+    )
+    app.extensions["tfdicom"] = served
+    _measure(app, served)
+    security.install(app, options)
+    errors.install(app)
+    app.register_blueprint(api.blueprint(served))
+    app.register_blueprint(login.blueprint)
+    app.register_blueprint(pages.blueprint)
+    app.wsgi_app = security.Prefixed(app.wsgi_app, options.url_prefix)  # type: ignore[method-assign]
+    _read_facts(served)
+    return app
+
+
+def _measure(app: flask.Flask, served: Served) -> None:
+    """Counts requests, and refuses what is too long or too often."""
+    figures: Metrics = served.tools["metrics"]
+
+    @app.before_request
+    def begin() -> None:
+        flask.g.began = time.perf_counter()
+        figures.add("requests_in_progress")
+        connection = flask.request.environ.get("gunicorn.socket")
+        if connection is not None:
+            # A client that takes nothing for so long does not keep a thread.
+            connection.settimeout(served.options.request_timeout)
+        if len(flask.request.query_string) > _LONGEST_QUERY:
+            raise errors.ApiError(
+                414, "too_long", f"the query is longer than {_LONGEST_QUERY} bytes"
+            )
+        if flask.request.endpoint != "api.healthz":
+            served.tools["rate"].take(flask.request.remote_addr or "")
+
+    @app.after_request
+    def end(response: flask.Response) -> flask.Response:
+        seconds = time.perf_counter() - flask.g.get("began", time.perf_counter())
+        name = (flask.request.endpoint or "").removeprefix("api.")
+        figures.answered(name, response.status_code, seconds)
+        figures.add("sent_bytes_total", response.content_length or 0)
+        return response
+
+    @app.teardown_request
+    def forget(error: BaseException | None) -> None:
+        figures.add("requests_in_progress", -1)
+
+
+def _read_facts(served: Served) -> None:
+    """Lets a thread read, beside the answers, what searching wants to know."""
+    stop = threading.Event()
+    served.tools["stop"] = stop
+    atexit.register(stop.set)
+
+    def read() -> None:
+        for one in served.data_sets.values():
+            if not one.catalog.facts.complete:
+                one.read_facts(stop)
+
+    threading.Thread(target=read, name="facts", daemon=True).start()

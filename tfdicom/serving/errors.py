@@ -1,0 +1,94 @@
+"""Errors as JSON, ``{"error": {"code", "message", "hint"}}``: no path, no trace."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import flask
+from werkzeug.exceptions import HTTPException
+
+_LOG = logging.getLogger("tfdicom.serving")
+
+_WORDS = {
+    404: ("not_found", "there is nothing at this address", "see /openapi.json"),
+    405: ("method_not_allowed", "only GET and HEAD are answered", ""),
+    413: ("too_large", "the request has a body that is too large", ""),
+}
+
+
+class ApiError(Exception):
+    """An answer that is an error.
+
+    Attributes:
+      status: HTTP status code.
+      code: A word for programs.
+      message: What was wrong, in words.
+      hint: What to do; may be empty.
+      headers: Further headers of the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        hint: str = "",
+        *,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        """Takes the attributes."""
+        super().__init__(message)
+        self.status, self.code, self.message, self.hint = status, code, message, hint
+        self.headers = headers or {}
+
+
+def busy(message: str, *, seconds: int = 1) -> ApiError:
+    """503: to be asked again after so many seconds."""
+    return ApiError(
+        503,
+        "busy",
+        message,
+        "ask again after the seconds that Retry-After says",
+        headers={"Retry-After": str(seconds)},
+    )
+
+
+def error_response(error: ApiError) -> flask.Response:
+    """The answer that says an error."""
+    fields = {"code": error.code, "message": error.message, "hint": error.hint}
+    response = flask.jsonify({"error": fields})
+    response.status_code = error.status
+    response.headers.update(error.headers)
+    return response
+
+
+def install(app: flask.Flask) -> None:
+    """Lets every error of an app be answered as JSON."""
+    app.register_error_handler(ApiError, error_response)
+    app.register_error_handler(HTTPException, _of_flask)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _of_flask(error: HTTPException) -> Any:
+    if error.code is None or error.code < 400:  # a redirection
+        return error
+    code, message, hint = _WORDS.get(
+        error.code, (error.name.lower().replace(" ", "_"), error.name, "")
+    )
+    found = ApiError(error.code, code, message, hint)
+    if error.code == 405 and getattr(error, "valid_methods", None):
+        found.headers["Allow"] = ", ".join(sorted(error.valid_methods))  # type: ignore[attr-defined]
+    return error_response(found)
+
+
+def _unexpected(error: Exception) -> flask.Response:
+    _LOG.error("%s: %s", flask.request.path, error, exc_info=error)
+    return error_response(
+        ApiError(
+            500,
+            "failed",
+            "the server failed at this request",
+            "its log says why; tfdicom_inspect verify finds damage of a data set",
+        )
+    )
