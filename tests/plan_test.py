@@ -10,6 +10,7 @@ from tfdicom.classes import parse_classes
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.plan import make_plan
 from tfdicom.reasons import REASONS
+from tfdicom.sharding import FrozenShards
 from tfdicom.sources.candidates import RTSTRUCT, Annotation
 
 PSEUDONYMS = Pseudonyms(b"a key for tests, of enough bytes")
@@ -184,6 +185,48 @@ def test_split_that_nobody_is_left_for_is_warned_of(scanned):
     assert plan.split_names == ("train", "validation", "test")
     assert {shard.split for shard in plan.shards} < set(plan.split_names)
     assert any("gets no patient" in warning for warning in plan.warnings)
+
+
+@pytest.mark.parametrize("num_shards", [0, 2])
+def test_who_has_a_shard_keeps_it(scanned, num_shards):
+    few = [one for one in scanned if one.header.patient_id in PATIENTS[:6]]
+    before = plan_of(few, num_shards=num_shards)
+    counts = {name: 0 for name in before.split_names}
+    for shard in before.shards:
+        counts[shard.split] += 1
+    frozen = {
+        name: FrozenShards(
+            counts[name], {int(bucket): shard for bucket, shard in table.items()}
+        )
+        for name, table in before.buckets.items()
+    }
+    after = plan_of(
+        scanned,
+        num_shards=num_shards,
+        frozen=before.split_table,
+        frozen_shards=frozen,
+    )
+    assert len(after.split_table) == 10
+    assert before.split_table.items() < after.split_table.items()
+    assert [one.file for one in after.shards] == [one.file for one in before.shards]
+    homes = [
+        {one.patient: shard.file for shard in plan.shards for one in shard.patients}
+        for plan in (before, after)
+    ]
+    assert homes[0].items() < homes[1].items()
+    for name, table in before.buckets.items():
+        assert table.items() <= after.buckets[name].items()
+    for shard in after.shards:  # so that those who are kept are met in order
+        names = [one.patient for one in shard.patients]
+        assert names == sorted(names)
+
+
+def test_split_that_had_nobody_gets_shards_when_somebody_comes(scanned):
+    split = f"a:{PATIENTS[0]}+{PATIENTS[1]},b:{PATIENTS[2]}"
+    frozen = {"a": FrozenShards(1, {}), "b": FrozenShards(0, {})}
+    plan = plan_of(scanned, split, num_shards=2, frozen_shards=frozen)
+    files = [shard.file for shard in plan.shards]
+    assert files == ["a-00000-of-00001.tfrecord", "b-00000-of-00001.tfrecord"]
 
 
 def test_names_of_shards_and_patients_in_them(scanned):

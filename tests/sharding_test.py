@@ -58,5 +58,41 @@ def test_buckets_are_used_evenly():
     assert 837 < len(buckets) < 937
 
 
+def test_buckets_that_have_a_shard_keep_it():
+    sizes = sizes_of(40)
+    first = {one: sizes[one] for one in list(sizes)[:25]}
+    before = sharding.fill_shards(first, 4)
+    after = sharding.fill_shards(sizes, 4, before)
+    assert before.items() <= after.items()
+    assert {sharding.virtual_bucket(one) for one in sizes} == set(after)
+    load = dict.fromkeys(range(4), 0)
+    for patient, size in sizes.items():
+        load[shard_of(after, patient)] += size
+    assert max(load.values()) - min(load.values()) <= 2 * max(sizes.values())
+
+
+def test_who_comes_one_by_one_moves_nobody():
+    sizes = sizes_of(30)
+    table, known = {}, {}
+    for patient, size in sizes.items():
+        known[patient] = size
+        shards = sharding.fill_shards(known, 3, table or None)
+        assert table.items() <= shards.items()
+        table = shards
+    assert set(table.values()) == {0, 1, 2}
+
+
+def test_shard_of_patients_who_are_gone_stays():
+    # Their bucket keeps its shard, which may be empty now; the count does not change.
+    sizes = sizes_of(3)
+    before = sharding.fill_shards(sizes, 3)
+    gone, *others = sizes
+    after = sharding.fill_shards({one: sizes[one] for one in others}, 3, before)
+    assert after == before
+    newcomer = {pseudonym(77): 10, **{one: sizes[one] for one in others}}
+    after = sharding.fill_shards(newcomer, 3, before)
+    assert shard_of(after, pseudonym(77)) == shard_of(before, gone)
+
+
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))
