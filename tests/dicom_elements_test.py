@@ -1,3 +1,4 @@
+import io
 import sys
 
 import pydicom
@@ -5,6 +6,11 @@ import pytest
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from tfdicom import dicom_elements
 from tfdicom.dicom_elements import HeaderDataset, item, items, number, numbers, text
@@ -130,6 +136,66 @@ def test_sequence_that_cannot_be_read(value):
     with pytest.raises(InputSkipped) as error:
         items(dataset, "ModalityLUTSequence")
     assert "(0028,3000)" in error.value.detail
+
+
+def _nested(syntax, characters):
+    """Bytes of a sequence whose items have texts, numbers and items, and its data set.
+
+    The inner item has character sets of its own where ``characters`` says so.
+    """
+    inner = pydicom.Dataset()
+    if characters:
+        inner.SpecificCharacterSet = characters
+    inner.PatientComments = "Übung"
+    outer = pydicom.Dataset()
+    outer.PatientID, outer.Rows, outer.PixelSpacing = "Jürgen", 7, [1.5, 2]
+    outer.PurposeOfReferenceCodeSequence = [inner, inner]
+    outer.is_undefined_length_sequence_item = True
+    whole = pydicom.Dataset()
+    whole.file_meta = pydicom.dataset.FileMetaDataset()
+    whole.file_meta.TransferSyntaxUID = syntax
+    whole.SpecificCharacterSet = "ISO_IR 100"
+    whole.ReferencedImageSequence = [outer, pydicom.Dataset(), outer]
+    with io.BytesIO() as buffer:
+        whole.save_as(buffer)
+        buffer.seek(0)
+        return pydicom.dcmread(buffer, force=True)
+
+
+@pytest.mark.parametrize("characters", ["", "ISO_IR 192"])
+@pytest.mark.parametrize(
+    "syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian]
+)
+def test_items_are_read_without_pydicom(syntax, characters, monkeypatch):
+    whole = _nested(syntax, characters)
+    raw = {
+        tag: element._replace(VR=element.VR or dictionary_VR(tag))
+        for tag, element in whole._dict.items()
+        if isinstance(element, RawDataElement)
+    }
+    dataset = HeaderDataset({**whole._dict, **raw})
+    dataset.raw = raw
+    monkeypatch.setattr(dicom_elements, "_value", None)  # not even once, until below
+    outer, empty, same = items(dataset, "ReferencedImageSequence")
+    assert number(outer, "Rows") == number(same, "Rows") == 7
+    assert numbers(outer, "PixelSpacing", 2) == (1.5, 2)
+    assert text(empty, "PatientID") == "" and items(empty, "PixelDataSequence") == []
+    inner, _ = items(outer, "PurposeOfReferenceCodeSequence")
+    monkeypatch.undo()
+    # Texts in other characters are left to pydicom, which has to know which they are.
+    assert text(outer, "PatientID") == "Jürgen"
+    assert text(inner, "PatientComments") == "Übung"
+
+
+@both
+@pytest.mark.parametrize("kind", [b"LO\x04\0", b"??\x02\0"], ids=["short", "unknown"])
+def test_items_that_only_pydicom_understands(kept, kind):
+    value = b"\xfe\xff\x00\xe0\x0a\0\0\0" + b"\x10\0\x20\0" + kind + b"P1"
+    dataset = read("ReferencedImageSequence", value, kept=kept)
+    with dicom_elements.quiet():
+        (found,) = items(dataset, "ReferencedImageSequence")
+        assert text(found, "PatientID") == "P1"
+    assert getattr(found, "raw", None) is None  # it did have to help
 
 
 if __name__ == "__main__":

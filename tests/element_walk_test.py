@@ -5,7 +5,14 @@ import pytest
 from pydicom.tag import Tag
 
 from tfdicom import element_walk
-from tfdicom.element_walk import Encoding, PixelElement, WalkEnds, WalkIsLost, walk
+from tfdicom.element_walk import (
+    Encoding,
+    PixelElement,
+    WalkEnds,
+    WalkIsLost,
+    walk,
+    walk_items,
+)
 
 EXPLICIT, IMPLICIT = Encoding(False, True), Encoding(True, True)
 BIG = Encoding(False, False)
@@ -102,6 +109,57 @@ def test_data_that_ends_too_early(encoding):
 def test_what_is_out_of_the_ordinary(data):
     with pytest.raises(WalkIsLost):
         walk(data, 0, EXPLICIT, {PATIENT})
+
+
+def item_of(encoding, inside, *, delimited):
+    """An item of a sequence, with its length or with a delimiter at its end."""
+    if delimited:
+        end = element(encoding, 0xFFFEE00D, None)
+        return element(encoding, 0xFFFEE000, None, inside, UNDEFINED) + end
+    return element(encoding, 0xFFFEE000, None, inside)
+
+
+@pytest.mark.parametrize("encoding", [EXPLICIT, IMPLICIT, BIG])
+def test_items_and_their_elements(encoding):
+    private = element(encoding, 0x00091001, "LO", b"private ")
+    inside = private + nested(encoding, 1) + element(encoding, PATIENT, "LO", b"P1")
+    data = b"".join(
+        item_of(encoding, content, delimited=delimited)
+        for content in (inside, b"", element(encoding, PATIENT, "LO", b"P2"))
+        for delimited in (True, False)
+    )
+    found = walk_items(data, encoding)
+    patients = [one[PATIENT].value if one else None for one in found]
+    assert patients == [b"P1", b"P1", None, None, b"P2", b"P2"]
+    # Without a representation, what no dictionary knows is of no use.
+    known = [0x00091001] * (not encoding.implicit) + [SEQUENCE, PATIENT]
+    assert list(found[0]) == list(found[1]) == known
+    assert walk_items(found[0][SEQUENCE].value, encoding)[0][PATIENT].value == b"no"
+    assert walk_items(b"", encoding) == []
+
+
+@pytest.mark.parametrize("delimited", [True, False])
+def test_items_that_end_too_early(delimited):
+    inside = element(EXPLICIT, PATIENT, "LO", b"P1")
+    data = item_of(EXPLICIT, inside, delimited=delimited)
+    for end in range(1, len(data)):
+        with pytest.raises(WalkEnds):
+            walk_items(data[:end], EXPLICIT)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        element(EXPLICIT, PATIENT, "LO", b"P1"),
+        element(EXPLICIT, 0xFFFEE0DD, None),
+        item_of(EXPLICIT, element(EXPLICIT, PATIENT, "??", b"P1"), delimited=False),
+        item_of(EXPLICIT, element(EXPLICIT, PIXELS, "OW", b"12"), delimited=False),
+    ],
+    ids=["no item", "delimiter", "representation", "pixels"],
+)
+def test_items_that_pydicom_has_to_read(data):
+    with pytest.raises(WalkIsLost):
+        walk_items(data, EXPLICIT)
 
 
 def test_every_value_representation_is_known():

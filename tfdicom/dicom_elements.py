@@ -18,7 +18,8 @@ from pydicom.datadict import dictionary_description, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.multival import MultiValue
 
-from tfdicom.element_walk import PixelElement
+from tfdicom import element_walk
+from tfdicom.element_walk import Encoding, PixelElement, WalkEnds, WalkIsLost
 from tfdicom.reasons import InputSkipped
 
 # Value representations whose bytes are plain text, if they are ASCII.
@@ -50,6 +51,14 @@ class HeaderDataset(pydicom.Dataset):
     pixel_element: PixelElement | None = None
     has_pixels: bool = True
     file_size: int | None = None
+
+    # pydicom's asks of every name whether it is an element's.
+    __setattr__ = object.__setattr__  # type: ignore[assignment]
+
+    @property
+    def characters(self) -> str | list[str]:
+        """Character sets of its texts: its own, else those of what it is an item of."""
+        return self._character_set
 
 
 #: A data set without elements.
@@ -141,10 +150,32 @@ def items(dataset: pydicom.Dataset, keyword: str) -> list[pydicom.Dataset]:
     if element is not None and element.value and element.value[:4] not in _ITEMS:
         # pydicom would make an empty item of it.
         raise invalid(keyword, "it does not begin with an item")
+    if isinstance(dataset, HeaderDataset) and element and element.VR == "SQ":
+        with contextlib.suppress(WalkEnds, WalkIsLost):
+            return _raw_items(dataset, element)
     value = _value(dataset, keyword)
     if value is not None and not isinstance(value, pydicom.Sequence):
         raise invalid(keyword, "a sequence is wanted")
     return list(value or ())
+
+
+def _raw_items(
+    dataset: HeaderDataset, element: RawDataElement
+) -> list[pydicom.Dataset]:
+    """The items of a sequence without asking pydicom, which takes it long.
+
+    Raises:
+      WalkEnds, WalkIsLost: It has to be asked.
+    """
+    encoding = Encoding(element.is_implicit_VR, element.is_little_endian)
+    characters = dataset.characters
+    found: list[pydicom.Dataset] = []
+    for elements in element_walk.walk_items(element.value or b"", encoding):
+        raw: Any = {one.tag: one for one in elements.values()}
+        one = HeaderDataset(raw, parent_encoding=characters)
+        one.raw = elements
+        found.append(one)
+    return found
 
 
 def item(dataset: pydicom.Dataset, keyword: str) -> pydicom.Dataset | None:

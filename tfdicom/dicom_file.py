@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pathlib
 import struct
 import zlib
+from collections.abc import Collection, Sequence
 from typing import BinaryIO
 
 import pydicom
@@ -118,6 +120,22 @@ def open_header(path: pathlib.Path) -> HeaderDataset:
         raise InputSkipped("not_dicom", f"{type(error).__name__}: {error}") from error
 
 
+def open_elements(path: pathlib.Path, keywords: Sequence[str]) -> pydicom.Dataset:
+    """Reads elements of an object that has no pixels, however long they are.
+
+    Raises:
+      Exception: The file cannot be read; a damaged one can raise anything.
+    """
+    wanted = {tag_for_keyword(keyword) or 0 for keyword in keywords}
+    with files.opened(path) as file, quiet():
+        data = file.read()
+        with contextlib.suppress(InputSkipped, WalkEnds, WalkIsLost):
+            _, syntax, at = _meta(data, _start(data))
+            if syntax != DeflatedExplicitVRLittleEndian:
+                return _walked(data, at, _encoding(syntax), wanted)
+        return pydicom.dcmread(io.BytesIO(data), specific_tags=list(wanted), force=True)
+
+
 def _opened(file: BinaryIO) -> HeaderDataset:
     head = file.read(_FIRST_READ)
     sop_class, syntax, at = _meta(head, _start(head))
@@ -211,11 +229,13 @@ def _plain(file: BinaryIO, head: bytes, at: int, syntax: str) -> HeaderDataset:
     return _unlocated(found, has_pixels=bool(file.read(1)))
 
 
-def _walked(data: bytes, at: int, encoding: Encoding) -> HeaderDataset:
+def _walked(
+    data: bytes, at: int, encoding: Encoding, wanted: Collection[int] = _WANTED
+) -> HeaderDataset:
     is_explicit = data[at + 4 : at + 6] in element_walk.VALUE_REPRESENTATIONS
     if is_explicit == encoding.implicit and at < len(data):
         raise WalkIsLost  # written in another way than the transfer syntax says
-    elements, pixels, _ = element_walk.walk(data, at, encoding, _WANTED)
+    elements, pixels, _ = element_walk.walk(data, at, encoding, wanted)
     # pydicom converts its own in place.
     dataset = HeaderDataset({one.tag: one for one in elements.values()})
     dataset.raw = elements

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Collection
 from typing import Literal
 
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, repeater_has_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
@@ -30,6 +30,7 @@ VALUE_REPRESENTATIONS = _LONG | _SHORT
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 # Float Pixel Data, Double Float Pixel Data, Pixel Data.
 PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+_DELIMITER = 8  # bytes
 _DEEPEST = 32
 
 # From a place to tag, value representation, length, and where the value begins.
@@ -69,7 +70,7 @@ def walk(
     data: bytes,
     start: int,
     encoding: Encoding,
-    wanted: Collection[int],
+    wanted: Collection[int] | None,
     *,
     group: int | None = None,
 ) -> tuple[dict[int, RawDataElement], PixelElement | None, int]:
@@ -79,7 +80,7 @@ def walk(
       data: Begins at the begin of the file.
       start: Where the first element begins.
       encoding: Of the elements.
-      wanted: Their tags.
+      wanted: Their tags; None for all that have a name.
       group: Walk to the end of this group only.
 
     Returns:
@@ -111,9 +112,44 @@ def walk(
             stop = at = value + length
         if at > end:
             raise WalkEnds
-        if tag in wanted:
+        if (tag in wanted) if wanted is not None else (kind or _has_name(tag)):
             elements[tag] = _element(tag, kind, data[value:stop], value, encoding)
     return elements, None, at
+
+
+def walk_items(data: bytes, encoding: Encoding) -> list[dict[int, RawDataElement]]:
+    """The elements of each item of a sequence.
+
+    Args:
+      data: The sequence's value, without a delimiter at its end.
+      encoding: Of its elements.
+
+    Raises:
+      WalkEnds: The data ends within an item.
+      WalkIsLost: Something else than items is there, or an item holds pixels.
+    """
+    header = _header_reader(data, encoding)
+    found, at = [], 0
+    while at < len(data):
+        tag, _, length, value = header(at)
+        if tag != _ITEM:
+            raise WalkIsLost
+        if length == _UNDEFINED:
+            at = _over_elements(data, value, encoding, 0)
+            stop = at - _DELIMITER
+        else:
+            at = stop = value + length
+        if at > len(data):
+            raise WalkEnds
+        elements, pixels, _ = walk(data[value:stop], 0, encoding, None)
+        if pixels is not None:
+            raise WalkIsLost
+        found.append(elements)
+    return found
+
+
+def _has_name(tag: int) -> bool:
+    return dictionary_has_tag(tag) or repeater_has_tag(tag)
 
 
 def _element(

@@ -24,7 +24,7 @@ def interned(value: ValueT) -> ValueT:
         change.
     """
     if type(value) is str:
-        return sys.intern(value)  # type: ignore[return-value]
+        return sys.intern(value)  # type: ignore[call-overload, no-any-return]
     # Not by equality: -0.0 equals 0.0, and 1 equals 1.0 and True.
     name = repr(value)
     if len(_seen) >= _MOST and name not in _seen:

@@ -17,7 +17,7 @@ import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
 
-from tfdicom import dicom_elements, files
+from tfdicom import dicom_elements, dicom_file, files
 from tfdicom.dicom_elements import element_name
 from tfdicom.reasons import InputSkipped
 
@@ -77,18 +77,14 @@ class StructureContours:
     series: Mapping[str, tuple[str, ...]]
 
 
-def open_dataset(
-    path: pathlib.Path, keywords: Sequence[str] | None = None
-) -> pydicom.Dataset:
+def open_dataset(path: pathlib.Path, keywords: Sequence[str]) -> pydicom.Dataset:
     """Reads elements; what they hold is converted when it is asked for.
 
     Raises:
       InputSkipped: The file cannot be read, or is not DICOM.
     """
-    tags = list(keywords) if keywords else None
     try:
-        with files.opened(path) as file, dicom_elements.quiet():
-            return pydicom.dcmread(file, specific_tags=tags, force=True)
+        return dicom_file.open_elements(path, keywords)
     except OSError as error:
         raise InputSkipped("file_unreadable", error.strerror or str(error)) from error
     except InvalidDicomError as error:
