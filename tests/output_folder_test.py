@@ -207,19 +207,25 @@ def test_nothing_takes_its_place_without_a_manifest(output):
     assert content(output / ASIDE) == unfinished
 
 
-def test_interrupt_waits_until_the_data_set_is_in_its_place(output, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_waits_until_the_data_set_is_in_its_place(
+    output, monkeypatch, number
+):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
     def move(source, target):
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         original(source, target)
 
     original = files.move
-    before = signal.getsignal(signal.SIGINT)
+    usual = signal.signal(number, interrupted)
     with pytest.raises(KeyboardInterrupt), workspace(output) as aside:
         write(aside, NEW)
         monkeypatch.setattr(files, "move", move)
         take_place(output)
     assert content(output) == {**NEW, **NOTES}
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.signal(number, usual) is interrupted
 
 
 def test_a_thread_may_replace_it_too(output):

@@ -12,7 +12,6 @@ import shutil
 import signal
 import threading
 from collections.abc import Collection, Iterator
-from typing import Any
 
 from tfdicom import files
 from tfdicom.manifest import LEDGER, MANIFEST
@@ -160,15 +159,19 @@ def _remove_folder(folder: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Lets Ctrl-C wait until the body, which is quick, has ended."""
+    """Lets Ctrl-C and SIGTERM wait until the body, which is quick, has ended."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread is interrupted, and may set handlers
         return
-    caught: list[Any] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    caught: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: caught.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if caught:
-        raise KeyboardInterrupt
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in dict.fromkeys(caught):
+        signal.raise_signal(number)
