@@ -431,6 +431,39 @@ def test_image_that_could_not_be_used_and_is_mended(source, tmp_path):
     check_as_fresh(source, output, tmp_path / "fresh", include_unannotated="all")
 
 
+@pytest.mark.parametrize("reason", ["file_unreadable", "contour_unreadable"])
+def test_file_that_could_not_be_read_for_a_while(source, tmp_path, monkeypatch, reason):
+    """A share that hiccups costs no patient an image for good."""
+    of_kind = source.image if reason == "file_unreadable" else source.contour
+    path = of_kind(PATIENTS[3], 2)
+    output = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        refuse_once_planned(patch, path)
+        convert(source.root, output)
+    assert check_what_readers_see(output).ledger["reasons"][reason] == 1
+    assert len(examples(output)) == 9
+    result = convert(source.root, output)
+    assert (len(result.written), result.kept_patients) == (1, 4)
+    convert(source.root, tmp_path / "at once")
+    assert content(output) == content(tmp_path / "at once")
+
+
+def refuse_once_planned(monkeypatch, path):
+    """Lets a file be refused when headers were read."""
+
+    def opened(asked, **keywords):
+        if asked == path:
+            raise PermissionError(13, "Permission denied", str(path))
+        return original(asked, **keywords)
+
+    def write_state(folder, state):
+        monkeypatch.setattr(files, "opened", opened)
+        write(folder, state)
+
+    original, write = files.opened, conversion_state.write_state
+    monkeypatch.setattr(conversion_state, "write_state", write_state)
+
+
 def test_origin_of_contours_stays_what_it_was(source, tmp_path, monkeypatch):
     def fit(samples, default):
         return dataclasses.replace(original(samples, default=default), **found)

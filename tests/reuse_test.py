@@ -224,6 +224,35 @@ def test_changed_file_that_cannot_be_read_is_named(made, monkeypatch):
         )
 
 
+@pytest.mark.parametrize("code", ["contour_unreadable", "worker_died"])
+def test_files_that_could_not_be_read_are_tried_again(together, code):
+    (name,) = shard_files(together)
+    result = shard_results.read(together.folder, name)
+    path = together.source.contour(together.source.patients[0], 1)
+    candidate = PSEUDONYMS.of(
+        "candidate", path.relative_to(together.source.root).as_posix()
+    )
+    (first,) = (one for one in result.patients if candidate in one.sources)
+    others = [one for one in result.patients if one is not first]
+    sources = {name: one for name, one in first.sources.items() if name != candidate}
+    ledger = [
+        dataclasses.replace(one, status="skipped", reason=code)
+        if one.candidate == candidate
+        else one
+        for one in first.ledger
+    ]
+    unread = dataclasses.replace(first, sources=sources, ledger=tuple(ledger))
+    patients = sorted([unread, *others], key=lambda one: one.patient)
+    shard_results.write(
+        together.folder, dataclasses.replace(result, patients=tuple(patients))
+    )
+    work = together.work()
+    if code == "worker_died":  # it would kill again
+        assert work.tasks == () and work.kept_patients == 3
+    else:
+        assert work.tasks[0].kept == {one.patient for one in others}
+
+
 def test_changed_files_of_shards_that_are_not_there_do_not_matter(made):
     for name in shard_files(made):
         shard_results.path_of(made.folder, name).unlink()

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from tfdicom import files, shard_results
 from tfdicom.conversion_state import InputsChanged
-from tfdicom.plan import Plan, ShardPlan
+from tfdicom.plan import PatientPlan, Plan, ShardPlan
 from tfdicom.shard_results import PatientResult, ShardResult
-from tfdicom.shards import ShardJob, ShardTask
+from tfdicom.shards import ShardJob, ShardTask, source_paths
 from tfdicom.source_contents import SourceContents
 
 
@@ -122,9 +122,22 @@ def _changed(
 
 
 def _kept(job: ShardJob, shard: ShardPlan, result: ShardResult) -> frozenset[str]:
-    before = {one.patient: one.plan for one in result.patients}
+    before = {one.patient: one for one in result.patients}
     return frozenset(
         one.patient
         for one in shard.patients
-        if one.patient in before and before[one.patient] == job.digest(one)
+        if one.patient in before and _is_kept(job, one, before[one.patient])
+    )
+
+
+def _is_kept(job: ShardJob, patient: PatientPlan, before: PatientResult) -> bool:
+    """Whether the plan is the same, and all of its files could be read.
+
+    Files that could not are tried again, but for those that workers died of.
+    """
+    if before.plan != job.digest(patient):
+        return False
+    candidates = (job.pseudonyms.of("candidate", one) for one in source_paths(patient))
+    return all(one in before.sources for one in candidates) or any(
+        entry.reason == "worker_died" for entry in before.ledger
     )
