@@ -496,6 +496,26 @@ def test_new_patients_whom_a_policy_leaves_out(source, tmp_path):
     assert result.manifest.ledger["reasons"]["patient_not_in_split"] == 4
 
 
+@pytest.mark.parametrize("finished", [False, True])
+def test_dry_run_plans_what_would_be_done(source, tmp_path, monkeypatch, finished):
+    output = tmp_path / "out"
+    if finished:
+        convert(source.root, output, num_shards=2)
+    else:
+        stopped(source, output, monkeypatch, num_shards=2)
+    before = content(output)
+    for name in ("SCD0006601", "SCD0007701", "SCD0008801"):
+        source = add_patient(source, name)
+    planned = convert(source.root, output, num_shards=2, dry_run=True).plan
+    assert content(output) == before
+    with pytest.raises(ValueError, match="other values of --split"):
+        convert(source.root, output, num_shards=2, dry_run=True, split="train")
+    anew = convert(source.root, output, num_shards=2, dry_run=True, overwrite=True)
+    done = convert(source.root, output, num_shards=2).plan
+    assert planned.split_table == done.split_table != anew.plan.split_table
+    assert planned.shards == done.shards
+
+
 # Input that is not what it was.
 
 

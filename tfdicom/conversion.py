@@ -87,7 +87,7 @@ def convert(*, options: ConvertOptions) -> ConversionResult:
     """
     start = time.monotonic()
     if options.dry_run:
-        prepared = prepare(options)
+        prepared = _planned(options)
         return ConversionResult(
             None,
             prepared.plan,
@@ -96,6 +96,19 @@ def convert(*, options: ConvertOptions) -> ConversionResult:
             time.monotonic() - start,
         )
     return _run(options, thorough=False)
+
+
+def _planned(options: ConvertOptions) -> Preparation:
+    """What a conversion would do; it goes on with what is there, and writes nothing."""
+    pseudonyms = identity_of(options)
+    before = None
+    if options.output_dir and not options.overwrite:
+        output = files.path_of(options.output_dir)
+        before = conversion_state.read_state(output / output_folder.ASIDE)
+        before = before or conversion_state.read_state(output)
+    if before:
+        conversion_state.refuse_changes(before, options, pseudonyms)
+    return prepare(options, pseudonyms=pseudonyms, before=before)
 
 
 @processes.rarely_collecting()
