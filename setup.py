@@ -59,24 +59,31 @@ setuptools.setup(
         "estimator": ["tensorflow==2.15.*", "tensorflow-estimator==2.15.*"],
         # Dice, Hausdorff distance and volume: tfdicom.evaluate.
         "evaluate": ["scipy>=1.11"],
+        # Google Cloud Storage.
+        "gcs": ["gcsfs>=2024.10"],
         # Mask volumes.
         "nifti": ["nibabel>=5"],
+        # Amazon S3, and stores that speak its language.
+        "s3": ["s3fs>=2024.10"],
         # tfdicom_serve.
         "serve": ["Flask>=3", "gunicorn>=22"],
         "test": [
             "Flask>=3",
             "SimpleITK",
             "gunicorn>=22",
+            "flask-cors",
             "hypothesis",
             "imagecodecs",
             "jax[cpu]",
             "matplotlib",
             "mypy",
+            "moto[s3]>=5",
             "nibabel",
             "pytest",
             "pytest-xdist",
             "rt-utils",
             "ruff",
+            "s3fs>=2024.10",
             "schemathesis>=4",
             "scipy",
             "setuptools>=70.1",
