@@ -7,6 +7,7 @@ defined term, or when it is made of known words; any other is left out.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 
@@ -128,6 +129,7 @@ def known_units(value: str) -> str:
     return value if value in _UNITS or _UCUM.fullmatch(value) else ""
 
 
+@functools.lru_cache(maxsize=1 << 10)  # images of a folder have few makers
 def known_device(value: str) -> str:
     """A manufacturer's or model's name if it is made of known words, else empty.
 

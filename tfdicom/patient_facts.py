@@ -79,6 +79,7 @@ def _weight(dataset: pydicom.Dataset) -> float | None:
     return value if value and 0 < value < 1000 else None
 
 
+@functools.lru_cache(maxsize=1 << 10)
 def parse_date(value: str) -> datetime.date | None:
     """A date of DICOM (``20040119``, or ``2004.01.19`` of old); None if it is none."""
     digits = value.replace(".", "") if value[4:5] == "." else value
