@@ -37,6 +37,8 @@ READERS = (
     "tfdicom.pixel_work",
     "tfdicom.preprocess",
     "tfdicom.record_reading",
+    "tfdicom.serving.batch_answers",
+    "tfdicom.serving.batch_maker",
     "tfdicom.split_in_memory",
 )
 

@@ -33,7 +33,8 @@ def apply(tensors: Tensors, plan: InputPlan) -> tuple[tf.Tensor, tf.Tensor, tf.T
 
     Args:
       tensors: Parsed fields of the batch, with ``extent``, ``epoch`` and ``numbers``
-        (``preprocess.coefficients``); no strings.
+        (``preprocess.coefficients``); no strings. A ``seed`` (int64 scalar) counts in
+        place of that of the plan.
       plan: What to do.
 
     Returns:
@@ -200,7 +201,8 @@ def _motion(tensors: Tensors, draws: tf.Tensor, plan: InputPlan) -> Tensors:
 
 def _draws(tensors: Tensors, plan: InputPlan) -> tf.Tensor:
     return random_stream.draw_packed(
-        seed=plan.options.seed,
+        # Of who makes batches of many seeds with one graph; else a constant.
+        seed=tensors.get("seed", plan.options.seed),
         epoch=tensors["epoch"],
         key_hash=tensors["key_hash"],
         occurrence=tensors["occurrence"],

@@ -130,7 +130,7 @@ def draw(
 
 def draw_packed(
     *,
-    seed: int,
+    seed: int | tf.Tensor,
     epoch: tf.Tensor,
     key_hash: tf.Tensor,
     occurrence: tf.Tensor | int = 0,

@@ -51,7 +51,7 @@ class ServeOptions:
         256, "Examples in a batch, at most.", kind=int, lower=1
     )
     max_batch_pixels: int = options.option(
-        2**26,
+        2**25,
         "Numbers in a batch, at most: of the images and of the masks together.",
         kind=int,
         lower=1,

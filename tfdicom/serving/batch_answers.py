@@ -1,0 +1,193 @@
+"""The handlers of the routes that make batches."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import flask
+import numpy as np
+
+from tfdicom.input_options import DROP, IGNORE, UNKNOWN, InputOptions
+from tfdicom.input_plan import InputPlan
+from tfdicom.plan_reading import plan_reading
+from tfdicom.serving import batch_formats, pictures
+from tfdicom.serving.batch_maker import Batch, BatchMakers
+from tfdicom.serving.errors import ApiError
+from tfdicom.serving.routes import (
+    AUGMENT_OPTIONS,
+    BATCH_OPTIONS,
+    JSON,
+    NPZ,
+    PNG,
+    TFRECORD,
+)
+from tfdicom.serving.served import Served, ServedDataSet
+
+_PLANS = 256
+_LONGEST_STEP = 16.0  # source pixels
+
+
+def batch(served: Served, values: dict[str, Any]) -> Any:
+    """``/v1/batch``."""
+    one = served.data_set(values["dataset"])
+    names = ("batch_size", *BATCH_OPTIONS)
+    options = _options(**{name: values[name] for name in names})
+    _check(served, one, values["split"], options)
+    with served.tools["gate"].entered():
+        maker = _makers(served).get(one, values["split"], options)
+        made = maker.batch(options.seed, values["step"])
+        return _answer(served, made, one, values)
+
+
+def _options(**values: Any) -> InputOptions:
+    """The options of a reader.
+
+    Raises:
+      ApiError: 400: one is not allowed, as the message says.
+    """
+    try:
+        return InputOptions(**values)
+    except ValueError as error:
+        raise ApiError(400, "bad_parameter", str(error)) from error
+
+
+def _makers(served: Served) -> BatchMakers:
+    return served.tools.setdefault("makers", BatchMakers())
+
+
+def _check(
+    served: Served, one: ServedDataSet, split: str, options: InputOptions
+) -> None:
+    """Whether the data set can give this, and it is not too much.
+
+    Raises:
+      ApiError: 400: the data set cannot give it. 413: it is too much.
+    """
+    plans = served.tools.setdefault("plans", functools.lru_cache(_PLANS)(_planned))
+    plan = plans(_Hashed(one), split, dataclasses.replace(options, seed=0))
+    rows, columns = (max(pair) for pair in zip(plan.size, plan.shape, strict=False))
+    channels = plan.shape[2] + plan.planes
+    numbers = rows * columns * channels * options.batch_size
+    if numbers > served.options.max_batch_pixels:
+        raise ApiError(
+            413,
+            "too_large",
+            f"{options.batch_size} examples of {rows} x {columns} x {channels} are "
+            f"{numbers} numbers; {served.options.max_batch_pixels} are given at once",
+            "ask for a smaller batch_size or image_size",
+        )
+    if max(plan.longest_step) > _LONGEST_STEP:
+        raise ApiError(
+            413,
+            "too_large",
+            "target_spacing is more than 16 times that of the images",
+            "ask for a smaller target_spacing",
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Hashed:
+    """A data set as a key of a cache: itself, not what it holds."""
+
+    one: ServedDataSet
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hashed) and other.one is self.one
+
+    def __hash__(self) -> int:
+        return hash(self.one.name)
+
+
+def _planned(hashed: _Hashed, split: str, options: InputOptions) -> InputPlan:
+    one = hashed.one
+    try:
+        return plan_reading([one.manifest], split, options, names=[one.name])
+    except ValueError as error:
+        raise ApiError(400, "bad_parameter", str(error)) from error
+
+
+def _answer(
+    served: Served, made: Batch, one: ServedDataSet, values: dict[str, Any]
+) -> flask.Response:
+    served.tools["metrics"].add("batches_total")
+    served.tools["metrics"].add("batch_examples_total", len(made.arrays["image"]))
+    form = values["format"]
+    if form == "npz":
+        response = _npz(made.arrays)
+    elif form == "tfrecord":
+        data = batch_formats.tfrecord(made.arrays)
+        response = flask.Response(data, mimetype=TFRECORD)
+    else:
+        fields = {"dataset": one.name, "split": values["split"]}
+        fields |= {"step": made.step, "epoch": made.epoch}
+        response = _json(fields, made.arrays)
+    figures = {
+        "Step": made.step,
+        "Epoch": made.epoch,
+        "Steps-Per-Epoch": made.steps_per_epoch or 0,
+        "Examples-Per-Epoch": made.examples_per_epoch,
+    }
+    for name, figure in figures.items():
+        response.headers[f"X-Tfdicom-{name}"] = str(figure)
+    return response
+
+
+def _npz(arrays: dict[str, np.ndarray]) -> flask.Response:
+    length, chunks = batch_formats.npz_chunks(arrays)
+    response = flask.Response(chunks, mimetype=NPZ, direct_passthrough=True)
+    response.content_length = length
+    return response
+
+
+def _json(fields: dict[str, Any], arrays: dict[str, np.ndarray]) -> flask.Response:
+    numbers = sum(array.size for array in arrays.values())
+    if numbers > batch_formats.MOST_JSON_NUMBERS:
+        raise ApiError(
+            413,
+            "too_large",
+            f"{numbers} numbers as JSON; {batch_formats.MOST_JSON_NUMBERS} are given",
+            "ask for a smaller batch_size or image_size, or for format=npz",
+        )
+    return flask.Response(batch_formats.json_text(fields, arrays), mimetype=JSON)
+
+
+def augmented(served: Served, values: dict[str, Any]) -> Any:
+    """``/v1/augmented/{key}``."""
+    one = served.data_set(values["dataset"])
+    place = one.place_of(values["key"])
+    one.learn(place)
+    facts = one.catalog.facts
+    given = {name: values[name] for name in AUGMENT_OPTIONS}
+    if given["image_size"] is None and given["target_spacing"] is None:
+        given["image_size"] = f"{facts.rows[place]},{facts.columns[place]}"
+    options = _options(
+        augment=values["augment"],
+        batch_size=1,
+        training=True,
+        unannotated=IGNORE if one.manifest.classes else DROP,
+        **given,
+    )
+    split = one.split_of(place)
+    _check(served, one, split, options)
+    with served.tools["gate"].entered():
+        maker = _makers(served).get(one, split, options)
+        at = maker.place_in_table(place)
+        turn = np.array([[values["epoch"], 0, 0]], np.int64)
+        arrays = maker.finish(np.array([at]), turn, options.seed)
+    if values["format"] == "npz":
+        return _npz(arrays)
+    picture = _picture(arrays, values["mask"])
+    data = pictures.scaled_png(picture, values["size"])
+    return flask.Response(data, mimetype=PNG)
+
+
+def _picture(arrays: dict[str, np.ndarray], opacity: float) -> np.ndarray:
+    image = arrays["image"][0]
+    low, high = np.percentile(image, (1, 99))
+    picture = pictures.shown(image, float(low), float(high))
+    if "mask" not in arrays or not opacity:
+        return picture
+    masks = np.moveaxis(arrays["mask"][0], 2, 0)
+    return pictures.tinted(picture, (masks > 0) & (masks != UNKNOWN), opacity)
