@@ -332,6 +332,7 @@ def test_info_says_where_an_example_is_from(dataset):
     ((_, _, info),) = data.as_numpy_iterator()
     assert sorted(info) == [
         "acquisition_group",
+        "age_band",
         "deformed",
         "epoch",
         "key",
@@ -344,10 +345,12 @@ def test_info_says_where_an_example_is_from(dataset):
         "position",
         "rater",
         "series",
+        "sex",
         "slice_index",
         "slice_spacing",
         "source_size",
         "spacing",
+        "weight",
     ]
     for n, example in enumerate(written["train"]):
         assert info["patient"][n].decode() == example.patient

@@ -20,6 +20,7 @@ from tfdicom.dataset_texts import Piece
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.identifying_values import IdentifyingValues, SourceValue
 from tfdicom.patient_facts import shift_days, shifted
+from tfdicom.summary import describe
 
 PATIENTS = ("KrauseHilde", "LehmannB", "SchulzeC")
 
@@ -95,6 +96,7 @@ def test_what_was_kept_on_request_is_clean(source, tmp_path):
     assert codes == ["113100", "113107", "113108"]
     days = {shift_days(f"MRN7788{n}", pseudonyms) for n in range(3)}
     examples = source_folders.examples(tmp_path / "out")
+    assert "KEPT" not in describe(manifest.load_manifest(tmp_path / "out"))
     for one in examples:
         assert (one.age_band, one.sex, one.weight) == ("55-59", "F", 72)
         moved = {
@@ -120,6 +122,8 @@ def test_identifiers_that_were_kept_are_found(source, tmp_path, capsys):
     assert "WARNING: --keep_identifiers: every record names" in capsys.readouterr().err
     options = manifest.load_manifest(tmp_path / "out").options
     assert (options["identifiers"], options["deidentification"]) == ("kept", [])
+    summary = describe(manifest.load_manifest(tmp_path / "out"))
+    assert "IDENTIFIERS  KEPT: the records name patients" in summary
     for one in source_folders.examples(tmp_path / "out"):
         assert one.source_patient.startswith("MRN7788")
         assert one.source_study.startswith("2.25.") or "." in one.source_study

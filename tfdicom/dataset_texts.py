@@ -131,8 +131,8 @@ def _other(path: pathlib.Path, name: str, chosen: frozenset[str]) -> Iterator[Pi
             documents = [json.loads(line) for line in data.splitlines()]
         elif name.endswith(".index"):
             for line in data.splitlines():
-                for text in line.split(b"\t")[:_INDEX_TEXTS]:
-                    yield Piece(name, None, "a line", text)
+                for cell in line.split(b"\t")[:_INDEX_TEXTS]:
+                    yield Piece(name, None, "a line", cell)
             return
         else:
             raise ValueError

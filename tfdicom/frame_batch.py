@@ -22,6 +22,7 @@ from tfdicom.kernel import as_written
 _INFO = (
     *("key", "key_hash", "patient", "series", "acquisition_group", "rater"),
     *("slice_index", "phase_index", "slice_spacing", "position", "orientation"),
+    *("age_band", "sex", "weight"),
 )
 
 #: What a class that a data set lacks has in place of its values.

@@ -163,8 +163,8 @@ class InputOptions:
         False,
         "Add a dict: key, key_hash, patient, series, acquisition_group, rater, "
         "slice_index, phase_index, epoch, occurrence, spacing, slice_spacing, "
-        "position, orientation, source_size, the matrix from output pixels to source "
-        "pixels, and deformed, where a matrix cannot tell all.",
+        "position, orientation, age_band, sex, weight, source_size, the matrix from "
+        "output pixels to source pixels, and deformed, where a matrix cannot tell all.",
         kind=bool,
     )
     drop_remainder: bool = options.option(
