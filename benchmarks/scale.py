@@ -157,8 +157,9 @@ def main(arguments: Sequence[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"unexpected argument {arguments[1]!r}")
     if _SMOKE.value:
-        flags.FLAGS["slices"].value = ["20", "40"]
-        flags.FLAGS["per_series"].value = 5
+        for name, value in {"slices": ["20", "40"], "per_series": 5}.items():
+            if not flags.FLAGS[name].present:
+                flags.FLAGS[name].value = value
     only = _ONLY.value
     names = [one for one in _JOBS if not only or any(word in one for word in only)]
     if not names:

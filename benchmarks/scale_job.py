@@ -69,6 +69,8 @@ def conversion(arguments: argparse.Namespace, scratch: str) -> Callable[[], Any]
     return lambda: convert(options=_options(arguments, scratch))
 
 
+# So that a shard holds as many examples, some 2,000, as one of usual images does.
+_SHARD_MB = 4
 JOBS: dict[str, Callable[[argparse.Namespace, str], Callable[[], Any]]] = {
     "header_loop": header_loop,
     "plan": plan,
@@ -85,6 +87,7 @@ def _options(arguments: argparse.Namespace, scratch: str) -> ConvertOptions:
         classes=many_slices.STRUCTURE,
         header_cache=f"{scratch}/cache" if cached else "none",
         num_workers=arguments.workers,
+        shard_size_mb=_SHARD_MB,
         id_key_file="public",
     )
 

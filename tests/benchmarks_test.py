@@ -108,6 +108,57 @@ def test_convert_cold_and_only():
     assert [row[0] for row in table[2:]] == ["pydicom, dcmread().pixel_array"]
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")  # of the sample
+@pytest.mark.parametrize("annotations", ["rtstruct", "contours"])
+def test_scale_smoke(annotations):
+    found, growth = _tables(_run("scale.py", "--smoke", f"--annotations={annotations}"))
+    assert found[0][0] == f"slices, {annotations}, 2 workers"
+    jobs = ["dcmread loop", "plan", "plan, cached headers", "conversion"]
+    assert [row[:2] for row in found[2:]] == [
+        [slices, job] for slices in ("20", "40") for job in jobs
+    ]
+    for row in found[2:]:
+        assert all(float(row[place].replace(",", "")) > 0 for place in (3, 4, 6, 8))
+    assert found[2][5] == "1.00 (1.00)"
+    assert [row[0] for row in growth[2:]] == jobs
+
+
+def test_scale_of_some_jobs():
+    flags = ("--smoke", "--slices=7", "--per_series=3", "--only=plan")
+    (table,) = _tables(_run("scale.py", *flags))
+    assert [row[:2] for row in table[2:]] == [
+        ["9", "plan"],
+        ["9", "plan, cached headers"],
+    ]
+    assert [row[5] for row in table[2:]] == ["", ""]  # nothing to compare with
+
+
+def test_many_slices_are_what_they_say(tmp_path):
+    write = (
+        "import pathlib, sys, many_slices\n"
+        "many_slices.write(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]),"
+        " series=3, per_series=4, annotations='rtstruct')\n"
+    )
+    header = SAMPLE / "dicoms" / "SCD0000301" / "200.dcm"
+    subprocess.run(
+        [sys.executable, "-c", write, tmp_path, header], cwd=FOLDER, check=True
+    )
+    images = [pydicom.dcmread(path) for path in sorted(tmp_path.rglob("[0-9]*.dcm"))]
+    assert len({one.SOPInstanceUID for one in images}) == len(images) == 12
+    for keyword in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID"):
+        assert len({one[keyword].value for one in images}) == 3
+    assert len({one.pixel_array.tobytes() for one in images}) == 12
+    assert images[0].pixel_array.shape == (16, 16)
+    (drawn, *_) = sorted(tmp_path.rglob("structures.dcm"))
+    contours = pydicom.dcmread(drawn).ROIContourSequence[0].ContourSequence
+    outlined = {
+        one.ContourImageSequence[0].ReferencedSOPInstanceUID for one in contours
+    }
+    assert outlined == {
+        one.SOPInstanceUID for one in images if one.PatientID == images[0].PatientID
+    }
+
+
 @pytest.fixture
 def arrays(tmp_path):
     random = np.random.default_rng(0)
