@@ -173,5 +173,5 @@ def _interrupts_wait() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    for number in dict.fromkeys(caught):
-        signal.raise_signal(number)
+    for one in dict.fromkeys(caught):
+        signal.raise_signal(one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import sys
+from typing import Any
 
 from tfdicom import conversion, conversion_record, files
 from tfdicom.convert_options import ConvertOptions
@@ -72,7 +73,10 @@ def repair(
     """
     before = _manifest(data_dir)
     options = _options(data_dir, flagfile, id_key_file, before)
-    changes = {"output_dir": str(data_dir), "num_workers": num_workers}
+    changes: dict[str, Any] = {
+        "output_dir": str(data_dir),
+        "num_workers": num_workers,
+    }
     changes |= {"input_dir": input_dir} if input_dir else {}
     changes |= {"id_key_file": id_key_file} if id_key_file else {}
     result = conversion.rebuild(dataclasses.replace(options, **changes))
