@@ -16,8 +16,15 @@ from tfdicom import options as option_flags
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.deidentify import Pseudonyms, private_path, write_private
 
-_PATHS = ("input_dir", "output_dir", "id_key_file", "header_cache", "labels")
-_PATHS += ("mask_table", "splits_from")
+_PATHS = (
+    "header_cache",
+    "id_key_file",
+    "input_dir",
+    "labels",
+    "mask_table",
+    "output_dir",
+    "splits_from",
+)
 #: Of this run alone.
 _ONCE = ("dry_run", "overwrite", "withdraw", "num_workers", "fail_on", "redact_logs")
 _WORDS = ("public", "none")
