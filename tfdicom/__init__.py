@@ -29,6 +29,7 @@ _HOME = {
     "masked_binary_crossentropy": "losses",
     "masked_combined_loss": "losses",
     "masked_dice_loss": "losses",
+    "remote_batches": "batch_client",
     "to_source_grid": "source_grid",
     "write_seg": "seg_export",
 }

@@ -18,7 +18,7 @@ import numpy as np
 
 from tfdicom import example_wire
 from tfdicom.example_wire import BYTES, INT64
-from tfdicom.serving.descriptions import plain
+from tfdicom.serving.json_values import plain
 from tfdicom.tfrecord_file import TFRecordWriter
 
 Arrays = Mapping[str, np.ndarray]

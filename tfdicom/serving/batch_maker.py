@@ -139,12 +139,13 @@ class BatchMaker:
         return np.concatenate(parts)
 
     def _epoch(self, seed: int, epoch: int) -> np.ndarray:
-        places, occurrences = epoch_order.epoch_order(
-            self._groups,
-            seed,
-            tf.constant(epoch, tf.int64),
-            shuffled=self._plan.training,
-        )
+        with tf.device("CPU"):
+            places, occurrences = epoch_order.epoch_order(
+                self._groups,
+                seed,
+                tf.constant(epoch, tf.int64),
+                shuffled=self._plan.training,
+            )
         epochs = np.full(len(places), epoch, np.int64)
         found = [places.numpy(), epochs, occurrences.numpy(), np.zeros_like(epochs)]
         return np.stack(found, axis=1)
@@ -165,9 +166,10 @@ class BatchMaker:
         """
         catalog, records = self._one.catalog, self._one.records
         read = [records.read(*catalog.record_of(self._places[at])) for at in places]
-        element = self._finished(
-            tf.constant(read), tf.constant(turns), tf.constant(seed, tf.int64)
-        )
+        with tf.device("CPU"):  # as the pipeline's maps are
+            element = self._finished(
+                tf.constant(read), tf.constant(turns), tf.constant(seed, tf.int64)
+            )
         return _named(element, self._plan)
 
 

@@ -14,6 +14,7 @@ from tfdicom.example_schema import FrameExample
 from tfdicom.intensity_statistics import PERCENTILES, IntensityStatistics
 from tfdicom.manifest import ClassInfo, SplitInfo
 from tfdicom.reasons import FINDINGS
+from tfdicom.serving.json_values import plain
 from tfdicom.serving.served import ServedDataSet
 
 _OTHER_COLOR = "#ffffff"
@@ -29,17 +30,6 @@ _GEOMETRY = (
 )
 _RULES = ("edge_rule", "hole_rule", "contour_origin", "contour_shift", "rater")
 _PATIENT = ("age_band", "sex", "weight", "study_date", "acquisition_date")
-
-
-def plain(value: Any) -> Any:
-    """A value that JSON can say: what is not finite is null."""
-    if isinstance(value, (np.generic, np.ndarray)):
-        value = value.tolist()
-    if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def color_of(number: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -77,7 +77,7 @@ def _scaled(picture: Image.Image, scale: float) -> Image.Image:
 
 
 def tinted(
-    picture: np.ndarray, masks: Sequence[np.ndarray], opacity: float
+    picture: np.ndarray, masks: Iterable[np.ndarray], opacity: float
 ) -> np.ndarray:
     """A picture with masks over it, each in its class's colour.
 

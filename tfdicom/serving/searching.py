@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -46,7 +47,9 @@ def search(
         chosen &= _in_splits(catalog, asked.split)
     for column, begin in (("patient", asked.patient), ("series", asked.series)):
         if begin is not None:
-            chosen &= _of_words(catalog, column, lambda w, b=begin: w.startswith(b))
+            chosen &= _of_words(
+                catalog, column, functools.partial(_begins, begin=begin)
+            )
     if asked.shows is not None:
         chosen &= _showing(catalog, classes, asked.shows)
     if asked.finding is not None:
@@ -56,6 +59,10 @@ def search(
     for word in (asked.q or "").lower().split():
         chosen &= _matching(catalog, classes, labels, word)
     return _sorted(catalog, np.flatnonzero(chosen), asked.sort)
+
+
+def _begins(word: str, begin: str) -> bool:
+    return word.startswith(begin)
 
 
 def _in_splits(catalog: Catalog, text: str) -> np.ndarray:
@@ -77,17 +84,22 @@ def _place(kind: str, name: str, known: Iterable[str]) -> int:
     return names.index(name)
 
 
-def _of_words(catalog: Catalog, column: str, wanted: object) -> np.ndarray:
+def _of_words(
+    catalog: Catalog, column: str, wanted: Callable[[str], bool]
+) -> np.ndarray:
     """Examples whose text in a column is one that is wanted."""
     words = list(catalog.facts.words[column])
-    fits = np.array([wanted(word) for word in words] + [False], bool)  # type: ignore[operator]
+    fits = np.array([wanted(word) for word in words] + [False])
     return fits[getattr(catalog.facts, column)]  # -1 is the last
 
 
 def _showing(catalog: Catalog, classes: tuple[str, ...], text: str) -> np.ndarray:
     place = _place("class", text.removeprefix("!"), classes)
     present = catalog.present[:, place]
-    return catalog.annotated[:, place] & ~present if text.startswith("!") else present
+    if text.startswith("!"):
+        absent: np.ndarray = catalog.annotated[:, place] > present
+        return absent
+    return present
 
 
 def _with_finding(catalog: Catalog, code: str) -> np.ndarray:

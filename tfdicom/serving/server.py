@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import socket
 import struct
 from typing import Any
@@ -63,6 +64,9 @@ class Server(BaseApplication):
 
     def load(self) -> flask.Flask:
         """The application, in a process of its own."""
+        # Batches are made where input_fn makes them, and their maker says little.
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         return create_app(self._options, table=self._table, row=self._row)
 
     def _when_ready(self, arbiter: Any) -> None:
