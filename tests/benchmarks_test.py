@@ -182,5 +182,14 @@ def test_a_peer_that_is_not_installed(arrays):
     assert found == {"skipped": "not installed: nvidia"}
 
 
+def test_beam_is_compared_by_what_it_writes_and_uses():
+    # Beam itself is tested where its runner is.
+    runs, kinds = _tables(_run("beam.py", "--files=20", "--ways=local,local"))
+    assert [row[0] for row in runs[2:]] == ["local", "local"]
+    assert runs[2][2] == runs[3][2] and len(runs[2][2]) == 64
+    assert {row[1] for row in kinds[2:]} == {"tfdicom_convert"}
+    assert all(float(cell) > 0 for row in kinds[2:] for cell in row[2:])
+
+
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

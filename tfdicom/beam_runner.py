@@ -7,6 +7,7 @@ all its machines reach (``beam_folder``). The pipeline is a process of its own
 
 from __future__ import annotations
 
+import argparse
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -108,11 +109,9 @@ class BeamRunner:
 
 
 def _temp_location(arguments: Sequence[str]) -> str:
-    found = ""
-    for name, _, value in (one.partition("=") for one in arguments):
-        if name == "--temp_location":
-            found = value
-    return found
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
+    parser.add_argument("--temp_location", default="")
+    return parser.parse_known_args(arguments)[0].temp_location
 
 
 def _pieces(items: Sequence[ItemT], together: int) -> list[Sequence[ItemT]]:
