@@ -10,7 +10,7 @@ from tests import synthetic
 from tests.synthetic import Frame
 from tfdicom.label_kinds import LabelInfo
 from tfdicom.shard_content import ShardContent, content_from_json
-from tfdicom.value_counts import Rescale, ValueCounts, count_pixels
+from tfdicom.value_counts import Rescale, Tally, ValueCounts, count_pixels
 
 LABELS = (LabelInfo("grade", "class", ("low", "high")), LabelInfo("age", "number"))
 
@@ -160,6 +160,53 @@ def test_what_was_read_back_merges_to_the_same_bits():
     assert json.dumps(merged(read_back(direct)).to_json()) == json.dumps(
         direct.to_json()
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "size"),
+    [
+        (np.arange(-1000, 3096), 8),  # CT
+        (np.arange(0, 4096) * 3.0, 8),
+        (ValueCounts.of(np.arange(4096), slope=0.37, intercept=0.1).values, 8),
+        (np.array([-0.0, 1.0, 2.0]), None),
+        (np.array([-1.0, -0.0, 1.0]), None),
+        (np.array([5.0]), None),
+        (np.array([1e300, 2e300]), None),
+        (np.array([0.0, 2.0**40]), None),
+        (np.array([-(2.0**60), 2.0**60]), None),
+        (np.array([1 / 3, 1.0, 1e9]), None),
+    ],
+)
+def test_values_are_kept_to_the_bit_in_few_bytes(values, size):
+    values = values.astype(np.float64)
+    counts = np.arange(1, len(values) + 1, dtype=np.int64) ** 3
+    counts[-1] = 1 << 40
+    if size:
+        counts = counts % 200 + 1
+    content = ShardContent()
+    content.merge(ShardContent(intensities={"all": tally_of(values, counts)}))
+    found = read_back(content).intensities["all"].counts()
+    assert found.values.tobytes() == values.tobytes()
+    assert found.counts.tobytes() == counts.tobytes()
+    if size:
+        assert len(json.dumps(content.to_json())) < size * len(values)
+
+
+def tally_of(values, counts):
+    tally = Tally()
+    tally.add(ValueCounts(values, counts, 1.0, 2.0, values[0], values[-1]))
+    return tally
+
+
+def test_what_was_read_back_can_be_added_to():
+    frames = [MR, Frame(labels=("high", "4"))]
+    content = read_back(content_of(frames[0]))
+    for field in ("all", "foreground"):
+        assert content.intensities[field].statistics().count
+    example = synthetic.make_example(frames[1], 1, labels=LABELS)
+    content.add(example, pixel_counts(example))
+    parts = merged(content_of(frames[0]), content_of(frames[1], first=1))
+    assert content.to_json() == parts.to_json()
 
 
 def test_merging_changes_nothing_that_is_merged():

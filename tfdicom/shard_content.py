@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import base64
 import collections
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfdicom import label_kinds
 from tfdicom.example_schema import FrameExample
+from tfdicom.intensity_statistics import IntensityStatistics
 from tfdicom.label_kinds import LabelCounts
 from tfdicom.value_counts import PixelCounts, Tally, ValueCounts
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredTally:
+    """Counts as JSON holds them: a small part of the memory that they take else.
+
+    The parent process of a conversion has those of every patient.
+    """
+
+    fields: Mapping[str, Any]
+
+    def counts(self) -> ValueCounts:
+        """All that was counted."""
+        return _counts_from_json(self.fields)
+
+    def statistics(self) -> IntensityStatistics | None:
+        """The figures, or None where no pixel was counted."""
+        return self.counts().statistics()
 
 
 @dataclasses.dataclass
@@ -25,7 +45,9 @@ class ShardContent:
         default_factory=collections.Counter
     )
     classes: dict[str, collections.Counter] = dataclasses.field(default_factory=dict)
-    intensities: dict[str, Tally] = dataclasses.field(default_factory=dict)
+    intensities: dict[str, Tally | StoredTally] = dataclasses.field(
+        default_factory=dict
+    )
     spacings: list[float] = dataclasses.field(default_factory=list)
     labels: LabelCounts = dataclasses.field(default_factory=dict)
 
@@ -62,7 +84,12 @@ class ShardContent:
 
     def _add_intensities(self, counts: Mapping[str, PixelCounts]) -> None:
         for name, more in counts.items():
-            self.intensities.setdefault(name, Tally()).add(more)
+            tally = self.intensities.setdefault(name, Tally())
+            if isinstance(tally, StoredTally):
+                stored = tally.counts()
+                self.intensities[name] = tally = Tally()
+                tally.add(stored)
+            tally.add(more)
 
     def _add_spacings(self, spacings: list[float]) -> None:
         every = self.spacings + spacings
@@ -104,8 +131,7 @@ def content_from_json(fields: Mapping[str, Any]) -> ShardContent:
     for shape, dtype, modality, units, count in fields["frames"]:
         content.frames[tuple(shape), dtype, modality, units] = count
     for name, counts in fields["intensities"].items():
-        content.intensities[name] = Tally()
-        content.intensities[name].add(_counts_from_json(counts))
+        content.intensities[name] = StoredTally(counts)
     return content
 
 
@@ -117,8 +143,8 @@ def _counts_to_json(counts: ValueCounts) -> dict[str, Any]:
     if not counts.count:
         return {}
     return {
-        "values": _packed(counts.values, "<f8"),
-        "counts": _packed(counts.counts, "<i8"),
+        **_values_to_json(counts.values),
+        "counts": _packed(counts.counts, ("<u1", "<u2", "<u4", "<i8")),
         "total": counts.total,
         "squared_deviations": counts.squared_deviations,
         "minimum": counts.minimum,
@@ -126,21 +152,47 @@ def _counts_to_json(counts: ValueCounts) -> dict[str, Any]:
     }
 
 
+def _values_to_json(values: np.ndarray) -> dict[str, Any]:
+    """Whole numbers, as most are, by the steps between them: a byte for each."""
+    first = float(values[0])
+    steps = np.diff(values)
+    if _from_steps(first, steps).tobytes() == values.tobytes():
+        with contextlib.suppress(_NotExact):
+            return {"first": first, "steps": _packed(steps, ("<u1", "<u2", "<u4"))}
+    return {"values": _packed(values, ("<f4", "<f8"))}
+
+
 def _counts_from_json(fields: Mapping[str, Any]) -> ValueCounts:
     if not fields:
         return ValueCounts.empty()
-    return ValueCounts(
-        **{
-            **fields,
-            "values": _unpacked(fields["values"], "<f8"),
-            "counts": _unpacked(fields["counts"], "<i8"),
-        }
-    )
+    rest = dict(fields)
+    if "steps" in fields:
+        steps = _unpacked(rest.pop("steps")).astype(np.float64)
+        values = _from_steps(rest.pop("first"), steps)
+    else:
+        values = _unpacked(rest.pop("values")).astype(np.float64)
+    counts = _unpacked(rest.pop("counts")).astype(np.int64)
+    return ValueCounts(values, counts, **rest)
 
 
-def _packed(array: np.ndarray, dtype: str) -> str:
-    return base64.b64encode(array.astype(dtype).tobytes()).decode()
+def _from_steps(first: float, steps: np.ndarray) -> np.ndarray:
+    return np.cumsum(np.concatenate([[first], steps]))
 
 
-def _unpacked(text: str, dtype: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(text), dtype)
+class _NotExact(ValueError):
+    """No dtype holds the values."""
+
+
+def _packed(array: np.ndarray, dtypes: Sequence[str]) -> str:
+    """The array in the first dtype that holds it without loss."""
+    for dtype in dtypes:
+        with np.errstate(all="ignore"):
+            narrow = array.astype(dtype)
+        if narrow.astype(array.dtype).tobytes() == array.tobytes():
+            return f"{dtype}:{base64.b64encode(narrow.tobytes()).decode()}"
+    raise _NotExact
+
+
+def _unpacked(text: str) -> np.ndarray:
+    dtype, _, data = text.partition(":")
+    return np.frombuffer(base64.b64decode(data), dtype)
