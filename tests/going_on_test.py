@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from tests import source_folders
+from tests import real_data, source_folders
 from tests.source_folders import convert, examples
 from tfdicom import (
     contour_origin,
@@ -514,6 +514,29 @@ def test_dry_run_plans_what_would_be_done(source, tmp_path, monkeypatch, finishe
     done = convert(source.root, output, num_shards=2).plan
     assert planned.split_table == done.split_table != anew.plan.split_table
     assert planned.shards == done.shards
+
+
+@pytest.mark.slow
+@real_data.needs_sunnybrook
+def test_sunnybrook_gets_its_third_patient(tmp_path, monkeypatch):
+    root, output = tmp_path / "in", tmp_path / "out"
+    source = source_folders.SourceFolder(root, ())
+    options = {"num_shards": 1, "num_workers": 2, "max_error_rate": 1.0}
+    _, _, third = sorted((real_data.SUNNYBROOK / "dicoms").iterdir())
+    shutil.copytree(
+        real_data.SUNNYBROOK,
+        root,
+        ignore=lambda folder, names: {third.name}.intersection(names),
+    )
+    convert(root, output, **options)
+    assert len(manifest.load_manifest(output).split_table) == 2
+    shutil.copytree(third, root / "dicoms" / third.name)
+    stopped(source, output, monkeypatch, **options)
+    result = convert(root, output, **options)
+    # The shard that was there when it was stopped is whole: all are kept.
+    assert (result.kept_patients, result.written) == (3, ())
+    assert len(examples(output)) == 56
+    check_as_fresh(source, output, tmp_path / "fresh", **options)
 
 
 # Input that is not what it was.
