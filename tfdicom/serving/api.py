@@ -143,16 +143,17 @@ def document(served: Served, values: Values) -> Any:
 
 def batch(served: Served, values: Values) -> Any:
     """``/v1/batch``."""
-    from tfdicom.serving import batch_answers  # TensorFlow, which others do without
+    # TensorFlow, which the others do without.
+    from tfdicom.serving.batch_answers import batch as answer
 
-    return batch_answers.batch(served, values)
+    return answer(served, values)
 
 
 def augmented(served: Served, values: Values) -> Any:
     """``/v1/augmented/{key}``."""
-    from tfdicom.serving import batch_answers
+    from tfdicom.serving.batch_answers import augmented as answer
 
-    return batch_answers.augmented(served, values)
+    return answer(served, values)
 
 
 HANDLERS: dict[str, Handler] = {

@@ -104,7 +104,7 @@ def _showing(catalog: Catalog, classes: tuple[str, ...], text: str) -> np.ndarra
 
 def _with_finding(catalog: Catalog, code: str) -> np.ndarray:
     if code == "any":
-        return catalog.findings.any(axis=1)
+        return np.greater(catalog.findings.sum(axis=1), 0)
     return catalog.findings[:, _place("finding", code, catalog.finding_codes)]
 
 

@@ -61,6 +61,8 @@ class Server(BaseApplication):
         }
         for name, value in settings.items():
             self.cfg.set(name, value)
+        if "control_socket_disable" in self.cfg.settings:  # of newer ones
+            self.cfg.set("control_socket_disable", True)
 
     def load(self) -> flask.Flask:
         """The application, in a process of its own."""
