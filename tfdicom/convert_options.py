@@ -36,8 +36,12 @@ CLASSES = "classes"  # what --stratify may name beside a label
 class ConvertOptions:
     """What to convert, how, and where to."""
 
-    input_dir: str = options.option("", "Folder with images and annotations.")
-    output_dir: str = options.option("", "Folder for the data set; made if absent.")
+    input_dir: str = options.option(
+        "", "Folder with images and annotations; local, or as s3://BUCKET/FOLDER."
+    )
+    output_dir: str = options.option(
+        "", "Folder for the data set; made if absent. It may be remote, too."
+    )
     annotations: str = options.option(
         "auto",
         "Kind of annotation: contour text files, RT structure sets, segmentation "
