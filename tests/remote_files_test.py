@@ -1,5 +1,6 @@
 import io
 import pathlib
+import subprocess
 import sys
 import uuid
 
@@ -174,6 +175,55 @@ def test_a_single_copy_is_gone_afterwards(store):
         assert isinstance(near, pathlib.Path)
         assert near.read_bytes() == CONTENT
     assert not near.exists()
+
+
+def test_a_large_file_is_uploaded_in_pieces_and_seen_when_it_is_whole(server):
+    path = server.path() / "shard"
+    path.write_bytes(b"before")
+    data = bytes(range(256)) * (20 << 12)  # 20 MiB
+    server.requests()
+    with files.written_whole(path) as file:
+        file.write(data)
+        file.flush()
+        assert path.read_bytes() == b"before"
+    requests = server.requests()
+    assert (requests["PUT"], requests["POST"]) == (3, 2)  # three pieces, begin and end
+    assert files.read_bytes(path) == data
+    assert files.walk(path.parent) == ["shard"]
+
+
+def test_nothing_is_uploaded_after_an_exception(store):
+    with pytest.raises(KeyboardInterrupt), files.written_whole(store / "a") as file:
+        file.write(CONTENT)
+        raise KeyboardInterrupt
+    assert files.walk(store) == []
+
+
+def test_a_file_that_moves_replaces_another(store):
+    (store / "a").write_bytes(b"new")
+    (store / "b").write_bytes(b"old")
+    files.move(store / "a", store / "b")
+    assert files.walk(store) == ["b"]
+    assert files.read_bytes(store / "b") == b"new"
+    with pytest.raises(FileNotFoundError):
+        files.move(store / "a", store / "b")
+
+
+def test_removing_a_folder_takes_nothing_with_it(store):
+    (store / "deep" / "a").write_bytes(b"new")
+    files.remove_folder(store / "deep")
+    assert files.walk(store) == ["deep/a"]
+    assert files.is_folder(store / "deep")
+    assert files.sizes(store / "deep") == {"a": 3}
+
+
+def test_what_another_process_writes_is_listed(server):
+    folder = server.path()
+    assert files.walk(folder) == [] == list(folder.glob("*"))
+    script = f"import tfdicom.files as f; f.write_text(f.path_of('{folder}/a'), 'x')"
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert files.walk(folder) == ["a"]
+    assert [path.name for path in folder.glob("*")] == ["a"]
 
 
 def test_a_stamp_changes_with_the_content(store):
