@@ -11,7 +11,7 @@ import uuid
 
 import pytest
 
-from tests import real_data, s3_server
+from tests import real_data, s3_server, source_folders
 from tests.source_folders import convert
 from tfdicom import processes, shard_runners
 from tfdicom.beam_runner import BeamRunner
@@ -97,14 +97,22 @@ def by_beam(root, output, beam_args, **options):
 def test_the_portable_job_api_gives_the_same_bytes(
     source, tmp_path, job_server, environment
 ):
-    convert(source.root, tmp_path / "local")
+    options = {}
+    if environment == "subprocess":
+        for patient in source.patients:
+            images = [source.image(patient, number) for number in (1, 2)]
+            drawn = {"heart": source.inner(patient, 1)}
+            path = source.root / f"{patient}.dcm"
+            source_folders.write_structure_set(path, images, drawn)
+        options = {"annotations": "rtstruct", "classes": "heart"}
+    convert(source.root, tmp_path / "local", **options)
     kind = "beam:env:harness_subprocess_python:v1"
     worker = f"{sys.executable} -m apache_beam.runners.worker.sdk_worker_main"
     how = f"--environment_type={kind} --environment_config='{worker}'"
     if environment == "LOOPBACK":
         how = "--environment_type=LOOPBACK --experiments=use_loopback_process_worker"
     arguments = f"--runner=PortableRunner --job_endpoint={job_server} {how}"
-    by_beam(source.root, tmp_path / "beam", arguments)
+    by_beam(source.root, tmp_path / "beam", arguments, **options)
     assert content(tmp_path / "beam") == content(tmp_path / "local")
 
 

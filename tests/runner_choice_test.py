@@ -31,6 +31,11 @@ def test_beam_gets_its_arguments(installed):
     assert runner_of(options) == BeamRunner(arguments, 600)
 
 
+def test_beam_sees_no_memory_of_another_process(installed):
+    with pytest.raises(ValueError, match="see nothing of memory://"):
+        runner_of(ConvertOptions(runner="beam", input_dir="memory://in"))
+
+
 def test_without_beam_the_extra_is_named_before_anything_is_written(
     source, tmp_path, monkeypatch
 ):
