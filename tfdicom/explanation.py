@@ -23,10 +23,13 @@ from tfdicom import (
 from tfdicom.dataset_index import IndexEntry
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.example_schema import FrameExample
-from tfdicom.manifest import Manifest, load_manifest, read_ledger
+from tfdicom.manifest import Manifest, ledger_of, load_manifest
 
 _UNION = "union"
 _MANY_FILES = 40
+
+#: What a line is about, and what it says.
+Line = tuple[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,11 +69,28 @@ def explain(
     names = _crosswalk(data_dir, pseudonyms)
     lines = [
         *_place(entry, example, found, names),
-        *_files(data_dir, example, names),
+        *history(example, ledger_of(data_dir, example.key), names),
+    ]
+    return "\n".join(f"{topic:<10}{text}" for topic, text in lines)
+
+
+def history(
+    example: FrameExample,
+    ledger: Sequence[Mapping[str, Any]],
+    names: Crosswalk | None = None,
+) -> list[Line]:
+    """How an example and its masks came to be: files, rules, areas.
+
+    Args:
+      example: The example.
+      ledger: The ledger's lines of its key.
+      names: Names to say; pseudonyms are said without them.
+    """
+    return [
+        *_files(ledger, names or Crosswalk()),
         *_rules(example),
         *_classes(example),
     ]
-    return "\n".join(lines)
 
 
 def _pseudonyms(
@@ -127,27 +147,28 @@ def _crosswalk(
 
 def _place(
     entry: IndexEntry, example: FrameExample, found: Manifest, names: Crosswalk
-) -> Iterator[str]:
+) -> Iterator[Line]:
     split = found.split_table.get(example.patient, "?")
-    yield f"example   {example.key}"
-    yield f"in        {entry.shard} at byte {entry.offset}, split {split}"
-    yield f"patient   {_named(example.patient, names.patients)}"
-    yield f"study     {example.study}"
+    yield "example", example.key
+    yield "in", f"{entry.shard} at byte {entry.offset}, split {split}"
+    yield "patient", _named(example.patient, names.patients)
+    yield "study", example.study
     frame = f", frame {example.frame_number}" if example.frame_number > 1 else ""
     place = ""
     if example.slice_index is not None:
         place = f", slice {example.slice_index} of {example.slice_count}"
     if example.phase_index is not None:
         place += f", phase {example.phase_index} of {example.phase_count}"
-    yield f"series    {example.series}{frame}{place}"
+    yield "series", f"{example.series}{frame}{place}"
     shape = " x ".join(map(str, example.shape))
-    yield f"image     {example.modality or '?'}, {shape}, {example.dtype}"
+    yield "image", f"{example.modality or '?'}, {shape}, {example.dtype}"
     if example.rater:
-        yield f"rater     {example.rater}"
+        yield "rater", example.rater
     if names.path is None:
         yield (
-            "names     none: the crosswalk lies beside the key of the pseudonyms, on "
-            "the machine that converted (--id_key_file); public data has none"
+            "names",
+            "none: the crosswalk lies beside the key of the pseudonyms, on "
+            "the machine that converted (--id_key_file); public data has none",
         )
 
 
@@ -156,23 +177,20 @@ def _named(pseudonym: str, names: Mapping[str, str]) -> str:
     return f"{name} ({pseudonym})" if name else pseudonym
 
 
-def _files(
-    data_dir: str | pathlib.Path, example: FrameExample, names: Crosswalk
-) -> Iterator[str]:
+def _files(ledger: Sequence[Mapping[str, Any]], names: Crosswalk) -> Iterator[Line]:
     """The candidates that became this example or a part of it."""
-    lines = [line for line in read_ledger(data_dir) if line.get("key") == example.key]
-    for line in sorted(lines, key=_order)[:_MANY_FILES]:
+    for line in sorted(ledger, key=_order)[:_MANY_FILES]:
         odd = f": {', '.join(line['findings'])}" if line.get("findings") else ""
-        yield f"{line['kind']:<9} {_named(line['candidate'], names.sources)}{odd}"
-    if len(lines) > _MANY_FILES:
-        yield f"          and {len(lines) - _MANY_FILES} more"
+        yield line["kind"], _named(line["candidate"], names.sources) + odd
+    if len(ledger) > _MANY_FILES:
+        yield "", f"and {len(ledger) - _MANY_FILES} more"
 
 
 def _order(line: Mapping[str, Any]) -> tuple[bool, str, str]:
     return line["kind"] != "image", line["kind"], line["candidate"]
 
 
-def _rules(example: FrameExample) -> Iterator[str]:
+def _rules(example: FrameExample) -> Iterator[Line]:
     rules = []
     if example.edge_rule:
         rules.append(f"edge rule {example.edge_rule}")
@@ -184,10 +202,10 @@ def _rules(example: FrameExample) -> Iterator[str]:
             f"contour origin {example.contour_origin} (shift {column:g}, {row:g})"
         )
     if rules:
-        yield f"rules     {', '.join(rules)}"
+        yield "rules", ", ".join(rules)
 
 
-def _classes(example: FrameExample) -> Iterator[str]:
+def _classes(example: FrameExample) -> Iterator[Line]:
     areas = contour_areas(example)
     rows = zip(
         example.classes,
@@ -199,18 +217,18 @@ def _classes(example: FrameExample) -> Iterator[str]:
     for name, expression, annotated, pixels in rows:
         made = "" if name == expression else f" = {expression}"
         if not annotated:
-            yield f"class     {name}{made}: not annotated"
+            yield "class", f"{name}{made}: not annotated"
             continue
         area = areas.get(expression)
         compared = ""
         if area:
             more = (pixels / area - 1) * 100
             compared = f", contours enclose {area:.1f} (mask {more:+.1f} %)"
-        yield f"class     {name}{made}: {pixels} pixels{compared}"
+        yield "class", f"{name}{made}: {pixels} pixels{compared}"
     used = set(example.class_expressions)
     for structure, area in areas.items():
         if structure not in used:
-            yield f"structure {structure}: contours enclose {area:.1f} pixels"
+            yield "structure", f"{structure}: contours enclose {area:.1f} pixels"
 
 
 def contour_areas(example: FrameExample) -> dict[str, float]:

@@ -286,3 +286,10 @@ def read_ledger(data_dir: str | pathlib.Path) -> Iterator[dict[str, Any]]:
     with (files.path_of(data_dir) / LEDGER).open() as file:
         for line in file:
             yield json.loads(line)
+
+
+def ledger_of(data_dir: str | pathlib.Path, key: str) -> list[dict[str, Any]]:
+    """The lines of ``ledger.jsonl`` on one example; no other line is parsed."""
+    with (files.path_of(data_dir) / LEDGER).open() as file:
+        found = [json.loads(line) for line in file if key in line]
+    return [line for line in found if line.get("key") == key]

@@ -78,8 +78,15 @@ EXAMPLES = _object(
     facts_complete=_YES_NO,
     examples=_list(_ROW),
 )
+HISTORY = _object(dataset=_TEXT, key=_KEY, lines=_list(_list(_TEXT)))
 SERIES = _object(
-    dataset=_TEXT, series=_TEXT, patient=_TEXT, split=_TEXT, keys=_list(_KEY)
+    dataset=_TEXT,
+    series=_TEXT,
+    patient=_TEXT,
+    split=_TEXT,
+    keys=_list(_KEY),
+    slices=_list(_or_null(_COUNT)),
+    phases=_list(_or_null(_COUNT)),
 )
 
 _STATISTICS_OF_PIXELS = _or_null(

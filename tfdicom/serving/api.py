@@ -55,6 +55,12 @@ def example(served: Served, values: Values) -> Any:
     return descriptions.example(one, one.place_of(values["key"]))
 
 
+def history(served: Served, values: Values) -> Any:
+    """``/v1/examples/{key}/history``."""
+    one = served.data_set(values["dataset"])
+    return descriptions.history(one, one.place_of(values["key"]))
+
+
 def example_png(served: Served, values: Values) -> Any:
     """``/v1/examples/{key}.png``."""
     one = served.data_set(values["dataset"])
@@ -160,6 +166,7 @@ HANDLERS: dict[str, Handler] = {
     "datasets": datasets,
     "examples": examples,
     "example": example,
+    "history": history,
     "example_png": example_png,
     "pixels": pixels,
     "masks": masks,

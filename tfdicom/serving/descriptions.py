@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from tfdicom import explanation
 from tfdicom.contact_sheet import COLORS
 from tfdicom.example_schema import FrameExample
 from tfdicom.intensity_statistics import PERCENTILES, IntensityStatistics
-from tfdicom.manifest import ClassInfo, SplitInfo
+from tfdicom.manifest import LEDGER, ClassInfo, SplitInfo, ledger_of
 from tfdicom.reasons import FINDINGS
 from tfdicom.serving.json_values import plain
 from tfdicom.serving.served import ServedDataSet
@@ -219,13 +220,35 @@ def _contours(found: FrameExample) -> list[dict[str, Any]]:
 def series(one: ServedDataSet, place: int) -> dict[str, Any]:
     """What ``/v1/series`` says, of the series of an example."""
     around = one.series_around(place)
-    one.learn(place)
+    for other in around:
+        one.learn(int(other))
+    facts = one.catalog.facts
     return {
         "dataset": one.name,
-        "series": one.catalog.facts.text("series", place),
-        "patient": one.catalog.facts.text("patient", place),
+        "series": facts.text("series", place),
+        "patient": facts.text("patient", place),
         "split": one.split_of(place),
         "keys": [one.catalog.keys[other].decode() for other in around],
+        "slices": _known(facts.slice_index[around]),
+        "phases": _known(facts.phase_index[around]),
+    }
+
+
+def _known(numbers: np.ndarray) -> list[int | None]:
+    return [number if number >= 0 else None for number in numbers.tolist()]
+
+
+def history(one: ServedDataSet, place: int) -> dict[str, Any]:
+    """What ``/v1/examples/{key}/history`` says."""
+    found = one.example(place)
+    ledger = []
+    if (one.folder / LEDGER).exists():
+        ledger = ledger_of(one.folder, found.key)
+    lines = explanation.history(found, ledger)
+    return {
+        "dataset": one.name,
+        "key": found.key,
+        "lines": [list(line) for line in lines],
     }
 
 

@@ -239,6 +239,14 @@ def routes(options: ServeOptions) -> tuple[Route, ...]:
             errors=(404,),
         ),
         Route(
+            path="/v1/examples/{key}/history",
+            name="history",
+            summary="How its masks came to be: candidates, rules, areas; line by line.",
+            parameters=(_KEY, _DATASET),
+            answers={JSON: answers.HISTORY},
+            errors=(404,),
+        ),
+        Route(
             path="/v1/examples/{key}.png",
             name="example_png",
             summary="The image of an example, with masks and contours over it.",
