@@ -41,7 +41,7 @@ def content_of(*frames):
 
 CONTENT = content_of(synthetic.Frame(slope=1 / 3), synthetic.Frame(annotated="10"))
 PATIENT = PatientResult(
-    "p0", "plan", {"c0": (1 << 35, 4294967295), "c1": (0, 0)}, ENTRIES, TRACES,
+    "p0", "plan", {"c0": "0123456789abcdef", "c1": "f" * 16}, ENTRIES, TRACES,
     CONTENT, LEDGER,
 )  # fmt: skip
 EMPTY = PatientResult("p1", "other", {}, (), (), ShardContent(), ())
@@ -69,7 +69,6 @@ def test_a_result_is_read_back_exactly(folder):
     shard_results.write(folder, RESULT)
     found = shard_results.read(folder, FILE)
     assert plain(found) == plain(RESULT)
-    assert [type(one) for one in found.patients[0].sources.values()] == [tuple, tuple]
     (
         hash(found.patients[0].ledger),
         hash(found.patients[0].entries),

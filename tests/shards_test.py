@@ -162,7 +162,7 @@ def test_sources_are_the_files_of_a_patient_and_what_they_held(source, tmp_path)
         paths.append(source.contour(name, 1, "o"))
         found = {path: content_of(path) for path in paths}
         assert one.sources == {
-            candidate(relative(source, path)): (file.size, file.checksum)
+            candidate(relative(source, path)): file.digest(job.pseudonyms)
             for path, file in found.items()
         }
         for path, file in found.items():

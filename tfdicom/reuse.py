@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from tfdicom import files, shard_results
 from tfdicom.conversion_state import InputsChanged
+from tfdicom.deidentify import Pseudonyms
 from tfdicom.plan import PatientPlan, Plan, ShardPlan
 from tfdicom.shard_results import PatientResult, ShardResult
 from tfdicom.shards import ShardJob, ShardTask, source_paths
@@ -62,7 +63,7 @@ def find_work(
             continue
         folder, result = found
         for one in result.patients:
-            changed |= dict.fromkeys(_changed(one, contents, paths))
+            changed |= dict.fromkeys(_changed(one, contents, paths, job.pseudonyms))
         kept = _kept(job, shard, result)
         kept_patients += len(kept)
         before = [one.patient for one in result.patients]
@@ -104,10 +105,13 @@ def _newest(
 
 
 def _changed(
-    one: PatientResult, contents: SourceContents, paths: Mapping[str, str]
+    one: PatientResult,
+    contents: SourceContents,
+    paths: Mapping[str, str],
+    pseudonyms: Pseudonyms,
 ) -> list[str]:
     changed = []
-    for candidate, (size, checksum) in one.sources.items():
+    for candidate, digest in one.sources.items():
         path = paths.get(candidate)
         if path is None:
             continue  # gone: that is refused elsewhere
@@ -116,7 +120,7 @@ def _changed(
         except OSError as error:
             changed.append(f"{path} ({error.strerror or error})")
             continue
-        if (now.size, now.checksum) != (size, checksum):
+        if now.digest(pseudonyms) != digest:
             changed.append(path)
     return changed
 

@@ -62,7 +62,8 @@ class PatientResult:
     Attributes:
       patient: Pseudonym.
       plan: Keyed digest of all that was planned and of the rules.
-      sources: Size and CRC-32C of each file that was read, by candidate.
+      sources: Keyed digest of size and checksum of each file that was read, by
+        candidate: without the key nobody can test what else a file may have held.
       entries: Where the records lie; one after the other.
       traces: One for each entry.
       content: What the examples add up to.
@@ -71,7 +72,7 @@ class PatientResult:
 
     patient: str
     plan: str
-    sources: Mapping[str, tuple[int, int]]
+    sources: Mapping[str, str]
     entries: tuple[IndexEntry, ...]
     traces: tuple[ExampleTrace, ...]
     content: ShardContent
@@ -130,7 +131,7 @@ def _patient_to_json(one: PatientResult) -> dict[str, Any]:
     return {
         "patient": one.patient,
         "plan": one.plan,
-        "sources": {name: list(figures) for name, figures in one.sources.items()},
+        "sources": dict(one.sources),
         "entries": _rows(one.entries, _ENTRY),
         "traces": _rows(one.traces, _TRACE),
         "content": one.content.to_json(),
@@ -152,10 +153,7 @@ def _patient_from_json(fields: Mapping[str, Any], shard: str) -> PatientResult:
     return PatientResult(
         patient=fields["patient"],
         plan=fields["plan"],
-        sources={
-            name: (size, checksum)
-            for name, (size, checksum) in fields["sources"].items()
-        },
+        sources=dict(fields["sources"]),
         entries=tuple(
             IndexEntry(shard=shard, **dict(zip(_ENTRY, row, strict=True)))
             for row in fields["entries"]

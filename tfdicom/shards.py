@@ -283,9 +283,9 @@ def _converted(
 
 def _sources(
     job: ShardJob, patient: PatientPlan, without: frozenset[str], notes: ShardNotes
-) -> dict[str, tuple[int, int]]:
-    """Size and checksum of each file of a patient, by candidate."""
-    found = {}
+) -> dict[str, str]:
+    """Digest of what each file of a patient holds, by candidate."""
+    found: dict[str, str] = {}
     for path in source_paths(patient):
         if path in without:
             continue
@@ -301,7 +301,7 @@ def _sources(
         except OSError:
             continue  # it is listed when it is read
         notes.contents[path] = content
-        found[job.pseudonyms.of("candidate", path)] = content.size, content.checksum
+        found[job.pseudonyms.of("candidate", path)] = content.digest(job.pseudonyms)
     return dict(sorted(found.items()))
 
 

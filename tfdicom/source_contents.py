@@ -19,6 +19,7 @@ from typing import IO
 import google_crc32c
 
 from tfdicom import files, stores
+from tfdicom.deidentify import Pseudonyms
 from tfdicom.stores import RemoteFact
 
 _CHUNK = 1 << 20
@@ -31,6 +32,10 @@ class FileContent:
     size: int
     checksum: int
     changed: int = 0
+
+    def digest(self, pseudonyms: Pseudonyms) -> str:
+        """Equal where the same bytes were held; without the key, it tells nothing."""
+        return pseudonyms.of("content", str(self.size), str(self.checksum))[:16]
 
 
 def content_of(path: pathlib.Path) -> FileContent:
