@@ -228,6 +228,20 @@ def test_interrupt_waits_until_the_data_set_is_in_its_place(
     assert signal.signal(number, usual) is interrupted
 
 
+def test_who_has_lost_the_lock_replaces_nothing(output, monkeypatch):
+    def lost(self):
+        raise ValueError("somebody else has it")
+
+    with workspace(output) as aside:
+        write(aside, NEW)
+        monkeypatch.setattr(folder_lock.Lock, "check", lost)
+        before = content(output)
+        with pytest.raises(ValueError, match="somebody else"):
+            take_place(output)
+        assert content(output) == before
+        monkeypatch.undo()
+
+
 def test_a_thread_may_replace_it_too(output):
     def replace():
         with workspace(output) as aside:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import IO, Any, BinaryIO, cast
 
 from tfdicom import remote_files, stores
+from tfdicom.folder_lock import check_held as check_held
 from tfdicom.folder_lock import lock as lock
 
 #: Size of a file, and what is another after a change.

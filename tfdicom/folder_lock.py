@@ -53,6 +53,9 @@ class Lock:
         """
 
 
+_held: dict[str, Lock] = {}
+
+
 @contextlib.contextmanager
 def lock(folder: pathlib.Path) -> Iterator[Lock]:
     """Holds a folder against everybody else who asks in the same way.
@@ -64,12 +67,23 @@ def lock(folder: pathlib.Path) -> Iterator[Lock]:
       ValueError: Another process holds it, and goes on holding it.
       OSError: The folder cannot be made, opened or written to.
     """
-    if isinstance(folder, pathlib.Path):
-        with _local_lock(folder) as held:
+    way = _local_lock if isinstance(folder, pathlib.Path) else _lease
+    with way(folder) as held:
+        _held[str(folder)] = held
+        try:
             yield held
-    else:
-        with _lease(folder) as held:
-            yield held
+        finally:
+            _held.pop(str(folder), None)
+
+
+def check_held(folder: pathlib.Path) -> None:
+    """Makes sure that this process still holds a folder, before what cannot be undone.
+
+    Raises:
+      ValueError: Somebody else has taken the lock over.
+    """
+    if str(folder) in _held:
+        _held[str(folder)].check()
 
 
 def _held_by_another(folder: Any) -> ValueError:

@@ -102,6 +102,7 @@ def take_place(output: pathlib.Path) -> None:
     if not (aside / MANIFEST).exists():
         return
     with _interrupts_wait():
+        files.check_held(output)
         (output / MANIFEST).unlink(missing_ok=True)
         for name in _stale(output, aside):
             (output / name).unlink(missing_ok=True)
@@ -112,6 +113,8 @@ def take_place(output: pathlib.Path) -> None:
         # A worker of a run that was given up may still be writing.
         names = [name for name in names if not name.endswith(files.PARTIAL)]
         for name in sorted(names, key=lambda name: (name == MANIFEST, name)):
+            if name == MANIFEST:
+                files.check_held(output)
             files.move(aside / name, output / name)
         remove(aside)
 
