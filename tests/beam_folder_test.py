@@ -38,6 +38,13 @@ def test_what_is_written_is_read(folder):
         beam_folder.read_items(folder, 7)
 
 
+def test_a_worker_of_another_version_is_refused(tmp_path, monkeypatch):
+    beam_folder.write_function(tmp_path, len, sorted)
+    monkeypatch.setattr(beam_folder, "VERSION", "0.0.1")
+    with pytest.raises(RuntimeError, match=r"worker has tfdicom 0\.0\.1, .*the same"):
+        beam_folder.read_function(tmp_path)
+
+
 def test_what_is_being_written_is_no_result(tmp_path):
     beam_folder.make(tmp_path)
     (tmp_path / "results" / "000003-64.0a1b.partial").write_bytes(b"half")

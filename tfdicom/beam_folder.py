@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tfdicom import files
+from tfdicom.version import VERSION
 
 FUNCTION, ITEMS, RESULTS = "function", "items", "results"
 _ERROR = "error"
@@ -41,12 +42,23 @@ def make(folder: pathlib.Path) -> None:
 
 def write_function(folder: pathlib.Path, function: Callable, on_death: Any) -> None:
     """Writes what all pieces have in common."""
-    _write(folder / FUNCTION, (function, on_death))
+    pickled = pickle.dumps((function, on_death), _PROTOCOL)
+    _write(folder / FUNCTION, (VERSION, pickled))
 
 
 def read_function(folder: pathlib.Path) -> tuple[Callable, Any]:
-    """Reads it."""
-    return _read(folder / FUNCTION)
+    """Reads it.
+
+    Raises:
+      RuntimeError: It was written by another version, which may do other things.
+    """
+    version, pickled = _read(folder / FUNCTION)
+    if version != VERSION:
+        raise RuntimeError(
+            f"a Beam worker has tfdicom {VERSION}, and the conversion runs with "
+            f"{version}: give the workers' image the same"
+        )
+    return pickle.loads(pickled)
 
 
 def write_items(folder: pathlib.Path, piece: int, items: Sequence[Any]) -> None:
