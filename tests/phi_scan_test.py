@@ -1,20 +1,15 @@
-import dataclasses
-import json
-import pathlib
 import shutil
 import sys
 
-import pydicom
 import pytest
 
 from tests import real_data, source_folders
+from tests.faults import planted_people
 from tfdicom import (
     dataset_texts,
-    example_schema,
     identifying_values,
     manifest,
     phi_scan,
-    tfrecord_file,
 )
 from tfdicom.dataset_texts import Piece
 from tfdicom.deidentify import Pseudonyms
@@ -22,37 +17,11 @@ from tfdicom.identifying_values import IdentifyingValues, SourceValue
 from tfdicom.patient_facts import shift_days, shifted
 from tfdicom.summary import describe
 
-PATIENTS = ("KrauseHilde", "LehmannB", "SchulzeC")
-
-
-def _plant(path: pathlib.Path, patient: str) -> None:
-    """Writes a person into every kind of place that a header has."""
-    image = pydicom.dcmread(path)
-    image.PatientID = f"MRN7788{PATIENTS.index(patient)}"
-    image.PatientName = "Zwingli^Ulrike"
-    image.PatientBirthDate = "19450823"
-    image.StudyDate, image.AcquisitionDate = "20031205", "20031206"
-    image.PatientAge, image.PatientSex, image.PatientWeight = "058Y", "F", "71.6"
-    image.InstitutionName = "Spital Musterberg"
-    image.Manufacturer = "Ulrike Zwingli"
-    image.ManufacturerModelName = "19450823"
-    image.RescaleType = "Zwingli^Ulrike"[:16]
-    block = image.private_block(0x0009, "MAKER", create=True)
-    block.add_new(0x01, "LO", "Geheim Zwetschge")
-    item = pydicom.Dataset()
-    item.RequestedProcedureDescription = "for Dr. Quitte"
-    image.RequestAttributesSequence = [item]
-    image.save_as(path)
-
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     root = tmp_path_factory.mktemp("phi") / "in"
-    folder = source_folders.write_folder(root, patients=PATIENTS)
-    for patient in PATIENTS:
-        for number in (1, 2, 3):
-            _plant(folder.image(patient, number), patient)
-    return folder
+    return planted_people.write_planted(root)
 
 
 @pytest.fixture(scope="module")
@@ -133,93 +102,17 @@ def test_identifiers_that_were_kept_are_found(source, tmp_path, capsys):
     assert {hit.key for hit in hits} == keys
 
 
-VALUES = [
-    "Zwingli^Ulrike",
-    "ZWINGLI",
-    "Ulrike Zwingli",
-    "19450823",
-    "1945-08-23",
-    "23.08.1945",
-    "MRN77881",
-    "Spital Musterberg",
-    "Geheim Zwetschge",
-    "for Dr. Quitte",
-    "KrauseHilde",
-    "krause",
-    source_folders.uid("KrauseHilde", "study"),
-]
-
-
-def _into_manifest(folder, value):
-    path = folder / "dataset.json"
-    fields = json.loads(path.read_text())
-    fields["options"]["layout"] = f"like {value}!"
-    path.write_text(json.dumps(fields))
-
-
-def _into_ledger(folder, value):
-    with (folder / "ledger.jsonl").open("a") as file:
-        file.write(json.dumps({"candidate": value}) + "\n")
-
-
-def _into_index(folder, value):
-    with (folder / "dataset.index").open("a") as file:
-        file.write(f"{value}\t{value}.tfrecord\t1\t2\t11\t11\n")
-
-
-def _into_state(folder, value):
-    (folder / ".conversion").mkdir(exist_ok=True)
-    text = json.dumps({"inputs": [value]})
-    (folder / ".conversion" / "more.json").write_text(text)
-
-
-def _into_stray_file(folder, value):
-    (folder / "log.txt").write_bytes(f"\0\1 saw {value}\n".encode())
-
-
-def _into_file_name(folder, value):
-    (folder / f"{value.replace('/', '')}.txt").write_text("x")
-
-
-def _change_record(folder, **fields):
-    path = sorted(folder.glob("train-*.tfrecord"))[0]
-    records = list(tfrecord_file.read_records(path, compression="zlib"))
-    with path.open("wb") as file:
-        writer = tfrecord_file.TFRecordWriter(file, compression="zlib")
-        for number, data in enumerate(records):
-            if number == len(records) - 1:
-                example = example_schema.decode(data)
-                data = example_schema.encode(dataclasses.replace(example, **fields))
-            writer.write(data)
-        writer.finish()
-
-
-def _into_record(folder, value):
-    _change_record(folder, model=f"of {value}")
-
-
 def _into_label(folder, value):
-    _change_record(folder, label_names=("grade",), label_values=(value,))
+    planted_people.change_record(folder, label_names=("grade",), label_values=(value,))
 
 
-LEAKS = [
-    _into_manifest,
-    _into_ledger,
-    _into_index,
-    _into_state,
-    _into_stray_file,
-    _into_file_name,
-    _into_record,
-]
-
-
-@pytest.mark.parametrize("value", VALUES)
-@pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.__name__)
+@pytest.mark.parametrize("value", planted_people.VALUES)
+@pytest.mark.parametrize("leak", planted_people.LEAKS, ids=lambda leak: leak.__name__)
 def test_leaks_are_found(search, copy, leak, value):
     leak(copy, value)
     found = search.find(dataset_texts.pieces(copy, manifest.load_manifest(copy)))
     assert found and all(hit.file for hit in found)
-    if leak is _into_record:
+    if leak is planted_people.into_record:
         assert {hit.key for hit in found} == {"image/model"}
         assert {hit.record for hit in found} == {1}
 
@@ -240,7 +133,7 @@ def test_labels_may_say_what_a_description_says(source, copy):
 def test_long_values_are_found_in_pixels(source, copy, value, found):
     example = source_folders.examples(copy)[0]
     pixels = value.encode() + example.pixels[len(value) :]
-    _change_record(copy, pixels=pixels)
+    planted_people.change_record(copy, pixels=pixels)
     hits = phi_scan.phi_scan(copy, source.root).hits
     assert bool(hits) == bool(found)
 
@@ -282,7 +175,7 @@ def test_words_of_the_package_identify_nobody_unless_they_are_a_name():
 )
 def test_patterns_need_no_source(copy, text, kind):
     assert phi_scan.phi_scan(copy).hits == ()
-    _into_manifest(copy, text)
+    planted_people.into_manifest(copy, text)
     assert kind in {hit.kind for hit in phi_scan.phi_scan(copy).hits}
     assert "patterns alone" in phi_scan.report(phi_scan.phi_scan(copy))
 
@@ -298,12 +191,12 @@ def test_patterns_need_no_source(copy, text, kind):
     ],
 )
 def test_chance_is_no_leak(source, copy, text):
-    _into_manifest(copy, text)
+    planted_people.into_manifest(copy, text)
     assert phi_scan.phi_scan(copy, source.root).hits == ()
 
 
 def test_values_are_shown_only_when_asked_for(source, copy):
-    _into_ledger(copy, "Zwingli^Ulrike")
+    planted_people.into_ledger(copy, "Zwingli^Ulrike")
     result = phi_scan.phi_scan(copy, source.root)
     quiet, loud = (phi_scan.report(result, show_values=v) for v in (False, True))
     assert "FOUND name of (0010,0010)" in quiet and "ledger.jsonl" in quiet
