@@ -74,7 +74,7 @@ def _measure(app: flask.Flask, served: Served) -> None:
             connection.settimeout(served.options.request_timeout)
         if len(flask.request.query_string) > _LONGEST_QUERY:
             raise errors.ApiError(
-                414, "too_long", f"the query is longer than {_LONGEST_QUERY} bytes"
+                400, "too_long", f"the query is longer than {_LONGEST_QUERY} bytes"
             )
         if flask.request.endpoint != "api.healthz":
             served.tools["rate"].take(flask.request.remote_addr or "")

@@ -102,11 +102,11 @@ def tfrecord(arrays: Arrays) -> bytes:
     for number in range(len(arrays["image"])):
         features: dict[str, tuple[str, Any]] = {}
         for name, array in arrays.items():
-            # Weights of one that are the same for every example stand once.
-            own = array[number if len(array) > 1 else 0]
-            features[name] = (BYTES, [own.tobytes()])
-            features[f"{name}/shape"] = (INT64, np.shape(own))
-            features[f"{name}/dtype"] = (BYTES, [own.dtype.str.encode()])
+            # Weights that are the same for every example stand once.
+            at = number if len(array) > 1 else 0
+            features[name] = (BYTES, [array[at : at + 1].tobytes()])
+            features[f"{name}/shape"] = (INT64, array.shape[1:])
+            features[f"{name}/dtype"] = (BYTES, [array.dtype.str.encode()])
         writer.write(example_wire.encode(features))
     writer.finish()
     return buffer.getvalue()

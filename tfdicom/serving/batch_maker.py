@@ -24,6 +24,7 @@ from tfdicom.input_options import InputOptions
 from tfdicom.input_plan import InputPlan
 from tfdicom.kernel import keep_freed_memory
 from tfdicom.plan_reading import plan_reading
+from tfdicom.serving.errors import ApiError
 from tfdicom.serving.served import ServedDataSet
 
 _CONFIGURATIONS = 8
@@ -64,13 +65,18 @@ def plan_batches(
       the examples of the plan's table.
 
     Raises:
-      ValueError: The data set cannot give what is asked for.
+      ApiError: 400: the data set cannot give the balance that is asked for.
+      OSError, ValueError: The data set is damaged.
     """
     plan = plan_reading([one.manifest], split, options, names=[one.name])
     table = example_table.read_table([str(one.folder)], plan)
     places = [one.catalog.places[key.decode()] for key in table.keys]
     announce(plan, split)
-    return plan, example_groups(table, plan), np.array(places)
+    try:
+        groups = example_groups(table, plan)
+    except ValueError as error:  # a balance that the data cannot give
+        raise ApiError(400, "bad_parameter", str(error)) from error
+    return plan, groups, np.array(places)
 
 
 class BatchMaker:

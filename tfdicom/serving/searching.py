@@ -40,7 +40,7 @@ def search(
       asked: The question.
 
     Raises:
-      ApiError: 400: there is no such split, class, finding or label.
+      ApiError: 404: there is no such split, class, finding or label.
     """
     chosen = np.ones(len(catalog), bool)
     if asked.split is not None:
@@ -76,8 +76,8 @@ def _place(kind: str, name: str, known: Iterable[str]) -> int:
     names = list(known)
     if name not in names:
         raise ApiError(
-            400,
-            "bad_parameter",
+            404,
+            f"no_{kind}",
             f"there is no {kind} {name[:80]!r}",
             f"there is {', '.join(names) or 'none'}",
         )
