@@ -31,7 +31,7 @@ setuptools.setup(
     license="Apache-2.0",
     packages=setuptools.find_packages(include=["tfdicom", "tfdicom.*"]),
     package_data={
-        "tfdicom": ["py.typed"],
+        "tfdicom": ["py.typed", "templates/**"],
         "tfdicom.serving": ["templates/**", "static/**"],
     },
     python_requires=">=3.11",
@@ -65,6 +65,8 @@ setuptools.setup(
         "nifti": ["nibabel>=5"],
         # Amazon S3, and stores that speak its language.
         "s3": ["s3fs>=2024.10"],
+        # tfdicom_inspect report.
+        "report": ["jinja2>=3"],
         # tfdicom_serve.
         "serve": ["Flask>=3", "gunicorn>=22"],
         "test": [
@@ -72,9 +74,11 @@ setuptools.setup(
             "SimpleITK",
             "gunicorn>=22",
             "flask-cors",
+            "html5lib",
             "hypothesis",
             "imagecodecs",
             "jax[cpu]",
+            "jinja2>=3",
             "matplotlib",
             "mypy",
             "moto[s3]>=5",

@@ -153,6 +153,8 @@ def _draw_contours(
     draw = ImageDraw.Draw(picture)
     scale = size / crop.size
     for structure, vertices in example.contours:
+        if not len(vertices):
+            continue
         # Vertices count from the centre of the first pixel, the screen from its corner.
         points = (vertices + 0.5 - (crop.column, crop.row)) * scale
         closed = [tuple(point) for point in (*points, points[0])]

@@ -2,6 +2,9 @@
 
   tfdicom_inspect summary --data_dir=D
       Splits, classes, shapes, grey values, and what became of each file.
+  tfdicom_inspect report --data_dir=D --out=report.html [--examples=4]
+      One page to open in a browser, without a network: what is in the data set, charts,
+      pictures of the extremes, findings, leaks, and how to read it.
   tfdicom_inspect show --data_dir=D --out=sheet.png [--split=test] [--count=20]
       A picture of examples with masks and contours over them; --key=KEY for one.
   tfdicom_inspect doctor --data_dir=D [--split=train] [--augment=light ...]
@@ -40,10 +43,16 @@ from tfdicom.manifest import load_manifest, split_names
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the data set.")
 _SPLIT = flags.DEFINE_string("split", None, "Splits to show, as train+test; all.")
 _OUT = flags.DEFINE_string(
-    "out", None, "File to write to: the picture, .png, or all differences, .json."
+    "out",
+    None,
+    "File to write to: the picture, .png, the report, .html, or all differences, "
+    ".json.",
 )
 _COUNT = flags.DEFINE_integer(
     "count", 20, "Examples to show, evenly spread.", lower_bound=1
+)
+_EXAMPLES = flags.DEFINE_integer(
+    "examples", 4, "Pictures in each row of the report.", lower_bound=1
 )
 _KEY = flags.DEFINE_string("key", None, "Show the example whose key begins so.")
 _SECONDS = flags.DEFINE_float(
@@ -95,6 +104,23 @@ def show() -> int:
     tile = 240 if len(examples) > 1 else 720
     contact_sheet(examples, tile=tile).save(_OUT.value)
     print(f"{len(examples)} examples in {_OUT.value}")
+    return command.DONE
+
+
+def report() -> int:
+    """Writes a page about the data set."""
+    from tfdicom import report as reporting
+
+    if not _OUT.value:
+        raise command.UsageError("report wants --out=FILE.html")
+    print(
+        reporting.report(
+            _data_dir(),
+            _OUT.value,
+            examples=_EXAMPLES.value,
+            num_workers=_NUM_WORKERS.value,
+        )
+    )
     return command.DONE
 
 
@@ -216,6 +242,7 @@ def phi_scan() -> int:
 
 VERBS: Mapping[str, Callable[..., int]] = {
     "summary": summary,
+    "report": report,
     "show": show,
     "augment_sheet": augment_sheet,
     "doctor": doctor,

@@ -1,0 +1,103 @@
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from tfdicom import report_charts
+from tfdicom.report_charts import Axis, Dots, Line
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def luminance(color):
+    """Relative luminance of WCAG 2.1."""
+    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [
+        p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts
+    ]
+    return np.dot(linear, [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("color", report_charts.COLORS)
+def test_lines_stand_out_from_white(color):
+    assert 1.05 / (luminance(color) + 0.05) >= 3
+
+
+def test_series_are_told_without_colour():
+    count = len(report_charts.COLORS)
+    assert len({report_charts._dash(number) for number in range(count)}) == count
+    assert (
+        len({report_charts._mark(number, 50, 50) for number in range(count)}) == count
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 10, [0, 2, 4, 6, 8, 10]),
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (-37, 41, [-20, 0, 20, 40]),
+        (3, 3, [3]),
+        (0.001, 0.0049, [0.001, 0.002, 0.003, 0.004]),
+    ],
+)
+def test_round_numbers(low, high, expected):
+    np.testing.assert_allclose(report_charts.round_numbers(low, high, 5), expected)
+
+
+def parsed(chart):
+    root = ElementTree.fromstring(chart.svg)
+    assert root.find(f"{SVG}title").text == chart.title
+    assert root.find(f"{SVG}desc").text == chart.description
+    assert chart.title in root.get("aria-label")
+    return root
+
+
+def test_histogram_steps_at_its_edges():
+    edges = np.array([0.0, 10.0, 20.0])
+    line = Line("train", [0.25, 0.75])
+    root = parsed(report_charts.histogram("t", "d", edges, [line], "HU"))
+    points = root.find(f"{SVG}polyline").get("points").split()
+    x, y = np.array([point.split(",") for point in points], float).T
+    assert len(points) == 4
+    assert x[1] == x[2] == pytest.approx((x[0] + x[3]) / 2, abs=0.1)
+    # Three times as high above the axis.
+    bottom = report_charts._HEIGHT - report_charts._BOTTOM
+    assert (bottom - y[2]) / (bottom - y[0]) == pytest.approx(3, rel=0.01)
+
+
+def test_scatter_grows_downwards():
+    dots = [Dots("a", np.array([[0.0, 0.0], [0.0, 5.0]])), Dots("b", np.empty((0, 2)))]
+    axis = Axis("mm", -10, 10)
+    root = parsed(report_charts.scatter("t", "d", dots, axis, axis))
+    path = next(
+        p.get("d") for p in root.findall(f"{SVG}path") if p.get("stroke-opacity")
+    )
+    first, second = re.findall(r"M([\d.]+) ([\d.]+)", path)
+    assert float(second[1]) > float(first[1]) and first[0] == second[0]
+
+
+def test_bars_are_as_long_as_their_parts():
+    root = parsed(report_charts.bars("t", "d", ["a", "b" * 40], [0.5, 1.0]))
+    one, two = (float(rect.get("width")) for rect in root.findall(f"{SVG}rect"))
+    assert two == pytest.approx(2 * one, abs=0.2)
+
+
+def test_names_cannot_become_markup():
+    name = '<script>"&'
+    chart = report_charts.histogram(
+        name, name, np.arange(3.0), [Line(name, [1, 0])], name
+    )
+    assert "<script>" not in chart.svg
+    assert parsed(chart).find(f"{SVG}title").text == name
+
+
+def test_nothing_to_show_is_no_error():
+    parsed(report_charts.histogram("t", "d", np.arange(3.0), [Line("a", [0, 0])], "x"))
+    parsed(report_charts.bars("t", "d", [], []))
+
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))
