@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import socket
@@ -20,6 +21,7 @@ from tfdicom.serving.served import check_data_sets
 _GRACEFUL_SECONDS = 25  # platforms wait some 30 before they kill
 _STARTING_SECONDS = 300  # in which a process has to read the index
 _KEEP_ALIVE_SECONDS = 15
+_HEAD_SECONDS = 5  # without a byte of a request that has begun
 _CONNECTIONS = 1000
 _LONGEST_LINE = 8190  # of a request, bytes; the query is checked on its own
 
@@ -72,9 +74,10 @@ class Server(BaseApplication):
         return create_app(self._options, table=self._table, row=self._row)
 
     def _when_ready(self, arbiter: Any) -> None:
-        seconds = struct.pack("ll", int(self._options.request_timeout), 0)
+        logging.getLogger("gunicorn.error").addFilter(_is_no_half_request)
+        seconds = struct.pack("ll", _HEAD_SECONDS, 0)
         for listener in arbiter.LISTENERS:
-            # Connections take it over: half a request does not keep a thread.
+            # Connections take it over: half a request does not keep a thread for long.
             listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)
             host, port = listener.sock.getsockname()[:2]
             print(f"tfdicom_serve at http://{_address(host, port)}/", flush=True)
@@ -86,6 +89,12 @@ class Server(BaseApplication):
 
     def _free_row(self, arbiter: Any, worker: Any) -> None:
         self._rows.pop(worker, None)
+
+
+def _is_no_half_request(record: logging.LogRecord) -> bool:
+    """Whether a line of the log is about anything else than a client that stopped."""
+    error = (record.exc_info or (None, None, None))[1]
+    return not isinstance(error, BlockingIOError)
 
 
 def _address(host: str, port: int) -> str:
