@@ -9,6 +9,7 @@ from absl.testing import flagsaver
 
 from tests import real_data, source_folders
 from tfdicom import command, convert_main, manifest
+from tfdicom.output_folder import ASIDE
 
 
 @contextlib.contextmanager
@@ -92,9 +93,15 @@ def test_commands_exit_codes_and_key(source, tmp_path):
     assert f"Made the key of the pseudonyms, {config}/tfdicom/id.key" in done.stderr
     assert f"the crosswalk is {config}/tfdicom/crosswalk-" in done.stdout
     again = run(*arguments, XDG_CONFIG_HOME=str(config))
-    assert again.returncode == 1
-    assert again.stderr.startswith("Error: ") and "--overwrite" in again.stderr
-    assert "Traceback" not in again.stderr
+    assert again.returncode == 0
+    assert "Reused: 3 shards as they were, 3 patients; written: 0 shards" in (
+        again.stdout
+    )
+    other = run(*arguments, "--edge_rule=inside", XDG_CONFIG_HOME=str(config))
+    assert other.returncode == 1
+    errors = other.stderr[other.stderr.index("Error: ") :]
+    assert "other values of --edge_rule;" in errors and "--overwrite" in errors
+    assert "Traceback" not in other.stderr
     source.image(source.patients[0], 1).write_text("no image")
     skips = run(*arguments, "--overwrite", XDG_CONFIG_HOME=str(config))
     assert skips.returncode == 3, skips.stderr
@@ -127,7 +134,13 @@ def test_worker_that_is_killed_leaves_no_data_set(tmp_path):
     )
     assert done.returncode == 1
     assert "a worker process died" in done.stderr
-    assert not (tmp_path / "out").exists()
+    with pytest.raises(FileNotFoundError):
+        manifest.load_manifest(tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [ASIDE]
+    # With memory enough, the same command tries again what killed its workers.
+    assert main(*arguments) == command.DONE
+    splits = manifest.load_manifest(tmp_path / "out").splits.values()
+    assert sum(split.examples for split in splits) == 6
 
 
 if __name__ == "__main__":

@@ -135,13 +135,12 @@ def _kept(job: ShardJob, shard: ShardPlan, result: ShardResult) -> frozenset[str
 
 
 def _is_kept(job: ShardJob, patient: PatientPlan, before: PatientResult) -> bool:
-    """Whether the plan is the same, and all of its files could be read.
+    """Whether the plan is the same, and all of its files were read.
 
-    Files that could not are tried again, but for those that workers died of.
+    Those that could not be read, or that workers died of, are tried again: rights may
+    have been given, and memory may be enough with fewer workers.
     """
     if before.plan != job.digest(patient):
         return False
     candidates = (job.pseudonyms.of("candidate", one) for one in source_paths(patient))
-    return all(one in before.sources for one in candidates) or any(
-        entry.reason == "worker_died" for entry in before.ledger
-    )
+    return all(one in before.sources for one in candidates)
