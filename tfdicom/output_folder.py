@@ -6,12 +6,13 @@ aside stays there when a conversion is stopped, so that the next one goes on wit
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import pathlib
 import shutil
 import signal
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from tfdicom import files
 from tfdicom.manifest import LEDGER, MANIFEST
@@ -20,6 +21,7 @@ from tfdicom.shard_results import CONVERSION
 #: Folder in the output folder that holds what is under way.
 ASIDE = ".partial-data-set"
 _REFUSED = "refused"
+_AT_A_TIME = 16
 _SHARDS = "*-of-*.tfrecord"
 
 
@@ -107,16 +109,30 @@ def take_place(output: pathlib.Path) -> None:
         for name in _stale(output, aside):
             (output / name).unlink(missing_ok=True)
         files.make_folder(output / CONVERSION)
-        for path in sorted((aside / CONVERSION).glob("*.json")):
-            files.move(path, output / CONVERSION / path.name)
-        names = [path.name for path in aside.glob("*") if path.name != CONVERSION]
+        results = sorted((aside / CONVERSION).glob("*.json"))
+        _move_all(results, output / CONVERSION)
         # A worker of a run that was given up may still be writing.
-        names = [name for name in names if not name.endswith(files.PARTIAL)]
-        for name in sorted(names, key=lambda name: (name == MANIFEST, name)):
-            if name == MANIFEST:
-                files.check_held(output)
-            files.move(aside / name, output / name)
+        paths = (path for path in aside.glob("*") if path.name != CONVERSION)
+        paths = (path for path in paths if not path.name.endswith(files.PARTIAL))
+        _move_all(sorted(path for path in paths if path.name != MANIFEST), output)
+        files.check_held(output)
+        files.move(aside / MANIFEST, output / MANIFEST)
         remove(aside)
+
+
+def _move_all(paths: Sequence[pathlib.Path], folder: pathlib.Path) -> None:
+    """Moves files; many at a time in a store, where each is copied."""
+
+    def move(path: pathlib.Path) -> None:
+        files.move(path, folder / path.name)
+
+    if isinstance(folder, pathlib.Path):
+        for path in paths:
+            move(path)
+        return
+    with concurrent.futures.ThreadPoolExecutor(_AT_A_TIME) as threads:
+        for _ in threads.map(move, paths):
+            pass
 
 
 def _stale(output: pathlib.Path, aside: pathlib.Path) -> Iterator[str]:
