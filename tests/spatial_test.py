@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 
+from tfdicom import spatial
 from tfdicom.spatial import ImagePlane, slice_indices, slice_spacing
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -60,6 +61,19 @@ def test_patient_coordinates_become_those_of_pixels(orientation):
     pixels, distance = here.to_pixels(here.to_patient(points) + np.outer(off, unit))
     np.testing.assert_allclose(pixels, points, atol=1e-9)
     np.testing.assert_allclose(distance, off, atol=1e-9)
+
+
+def test_pixels_of_points_do_not_depend_on_what_came_before():
+    # -0.0 equals 0.0, so that what is remembered of one plane serves the other.
+    points = np.array([[0.0, 0.0, 0.0], [3.0, -4.0, 5.0]])
+    orientations = [(1.0, 0.0, zero, zero, 1.0, 0.0) for zero in (0.0, -0.0)]
+    found = []
+    for order in (orientations, orientations[::-1]):
+        spatial._from_patient.cache_clear()
+        for orientation in order:
+            pixels, _ = plane(orientation=orientation).to_pixels(points)
+            found.append(pixels.tobytes())
+    assert len(set(found)) == 1
 
 
 def test_pixel_coordinates_agree_with_highdicom():

@@ -7,6 +7,7 @@ pixel; those of the patient are millimetres, LPS (PS3.3 C.7.6.2.1.1).
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
@@ -79,13 +80,8 @@ class ImagePlane:
           the plane, float64 ``[n, 2]``; and how far it was from there, in mm,
           ``[n]``, positive on the normal's side.
         """
-        row, column = np.reshape(self.orientation, (2, 3))
-        between_rows, between_columns = self.pixel_spacing
-        normal = self.normal
-        across = normal / np.linalg.norm(normal)
-        steps = np.stack([row * between_columns, column * between_rows, across])
         offset = np.asarray(points, dtype=np.float64) - np.array(self.position)
-        found = offset @ np.linalg.inv(steps)
+        found = offset @ _from_patient(self.orientation, self.pixel_spacing)
         return found[:, :2], found[:, 2]
 
     def is_parallel_to(self, other: ImagePlane) -> bool:
@@ -101,6 +97,22 @@ class ImagePlane:
         return all(abs(a - b) < _SAME_ORIENTATION for a, b in turned) and all(
             abs(a - b) < largest for a, b in scaled
         )
+
+
+@functools.lru_cache(maxsize=256)  # planes of a series differ in their positions only
+def _from_patient(
+    orientation: tuple[float, ...], pixel_spacing: tuple[float, float]
+) -> np.ndarray:
+    """Matrix ``[3, 3]`` from mm to columns, rows, and mm along the normal."""
+    # Without the sign of zeros, which makes no other key.
+    row, column = np.reshape(orientation, (2, 3)) + 0.0
+    between_rows, between_columns = pixel_spacing
+    normal = np.cross(row, column)
+    across = normal / np.linalg.norm(normal)
+    steps = np.stack([row * between_columns, column * between_rows, across])
+    found = np.linalg.inv(steps)
+    found.flags.writeable = False
+    return found
 
 
 def _dot(one: Sequence[float], other: Sequence[float]) -> float:
