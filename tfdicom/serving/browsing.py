@@ -27,7 +27,7 @@ _ORDERS = (
     ("slice", "by slice"),
     ("key", "by key"),
 )
-_SHOWN = {
+_SHOWN: dict[str, tuple[str, dict[str, Any]]] = {
     "both": ("masks and contours", {"mask": 0.35, "contours": 1}),
     "near": ("around the masks", {"mask": 0.35, "contours": 1, "crop": 1}),
     "contours": ("contours", {"contours": 1}),
@@ -63,8 +63,8 @@ def choices(one: ServedDataSet) -> dict[str, list[tuple[str, str]]]:
             *((f"!{name}", f"no {name}") for name in names),
         ],
         "finding": [
-            ("", "all"),
-            *((("any", "with a finding"),) if findings else ()),
+            ("", "any or none"),
+            *((("any", "at least one"),) if findings else ()),
             *((code, f"{code} ({count:,})") for code, count in findings),
         ],
         "label": _labels(one),

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-_WIDTH, _LEFT, _RIGHT = 520, 110, 60
+_WIDTH, _RIGHT, _LETTER = 520, 60, 7
 _BAR, _GAP = 20, 8
 _HEIGHT, _TOP, _BOTTOM, _MARGIN = 220, 10, 34, 46
 _KINDS = 7  # colours and dashes
+_OUTLIERS, _CUT = 4, 2.5  # bins that are cut off, at most; and from which height on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,17 +35,19 @@ def bars(rows: Sequence[tuple[str, float, str]], *, words: str) -> Markup:
     """
     longest = max((length for _, length, _ in rows), default=0) or 1
     height = len(rows) * (_BAR + _GAP) + _GAP
-    scale = (_WIDTH - _LEFT - _RIGHT) / longest
+    names = [_short(name) for name, _, _ in rows]
+    start = max(map(len, names), default=0) * _LETTER + 2 * _GAP
+    scale = (_WIDTH - start - _RIGHT) / longest
     parts = []
-    for number, (name, length, text) in enumerate(rows):
+    for number, (_, length, text) in enumerate(rows):
         top = _GAP + number * (_BAR + _GAP)
         middle, width = top + _BAR * 0.72, length * scale
         parts += [
-            _text(_LEFT - 8, middle, _short(name), anchor="end"),
+            _text(start - _GAP, middle, names[number], anchor="end"),
             Markup(
                 '<rect class="bar" x="{}" y="{}" width="{:.1f}" height="{}"/>'
-            ).format(_LEFT, top, max(width, 1), _BAR),
-            _text(_LEFT + width + 6, middle, text),
+            ).format(start, top, max(width, 1), _BAR),
+            _text(start + width + 6, middle, text),
         ]
     return _svg(height, words, parts)
 
@@ -60,7 +63,7 @@ def outlines(
       axis: What the numbers along the bottom are.
       words: What the chart says, for who does not see it.
     """
-    highest = max((share for line in lines for share in line.shares), default=0) or 1
+    top, cut = _highest([share for line in lines for share in line.shares])
     low, span = edges[0], (edges[-1] - edges[0]) or 1
     width, foot = _WIDTH - _MARGIN - 10, _HEIGHT - _BOTTOM
 
@@ -68,16 +71,19 @@ def outlines(
         return _MARGIN + (value - low) / span * width
 
     def up(share: float) -> float:
-        return foot - share / highest * (foot - _TOP)
+        return foot - min(share / top, 1) * (foot - _TOP)
 
     parts = [
         Markup('<path class="axis" d="M{0} {1}V{2}H{3}"/>').format(
             _MARGIN, _TOP, foot, _MARGIN + width
         ),
-        _text(_MARGIN - 6, _TOP + 8, f"{highest:.0%}", anchor="end"),
+        _text(_MARGIN - 6, _TOP + 8, f"{top:.0%}", anchor="end"),
         _text(_MARGIN - 6, foot, "0", anchor="end"),
         _text(_MARGIN + width / 2, _HEIGHT - 4, axis, anchor="middle"),
     ]
+    if cut:
+        words_of_cut = f"the highest bin goes on to {cut:.0%}"
+        parts.append(_text(_WIDTH - 10, _TOP + 8, words_of_cut, anchor="end"))
     for place, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
         value = low + span * place
         parts.append(_text(across(value), foot + 14, f"{value:,.4g}", anchor=anchor))
@@ -93,6 +99,18 @@ def outlines(
             )
         )
     return _svg(_HEIGHT, words, parts) + _legend([line.name for line in lines])
+
+
+def _highest(shares: Sequence[float]) -> tuple[float, float]:
+    """Where the chart ends, and how high a bin goes that would flatten all others.
+
+    Air around a patient is such a bin; 0 where none is cut off.
+    """
+    ranked = sorted(shares, reverse=True)
+    other = next((share for share in ranked[_OUTLIERS:] if share), 0)
+    if other and ranked[0] > _CUT * other:
+        return 1.2 * other, ranked[0]
+    return (ranked[0] if ranked else 0) or 1, 0.0
 
 
 def _legend(names: Sequence[str]) -> Markup:
@@ -120,4 +138,4 @@ def _text(x: float, y: float, text: str, *, anchor: str = "start") -> Markup:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 15 else name[:14] + "…"
+    return name if len(name) <= 21 else name[:20] + "…"

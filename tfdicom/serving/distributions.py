@@ -12,7 +12,7 @@ from tfdicom.intensity_statistics import PERCENTILES, IntensityStatistics
 from tfdicom.serving import pictures
 from tfdicom.serving.served import ServedDataSet
 
-_BINS = 48
+_BINS, _FEWEST = 48, 8
 _READ = 48  # records of each split: enough for a shape, and read in less than a second
 _LOW, _HIGH = PERCENTILES.index(0.5), PERCENTILES.index(99.5)
 
@@ -44,7 +44,9 @@ def mask_areas(one: ServedDataSet) -> Distribution | None:
     if not found:
         return None
     largest = max(int(values.max()) for values in found.values())
-    edges = np.linspace(0, largest, min(_BINS, largest) + 1)
+    most = max(map(len, found.values()))
+    bins = min(_BINS, largest, max(_FEWEST, round(2 * most**0.5)))
+    edges = np.linspace(0, largest, bins + 1)
     return Distribution(
         edges, {name: np.histogram(values, edges)[0] for name, values in found.items()}
     )

@@ -87,8 +87,10 @@ def tinted(
       opacity: 0 to 1.
     """
     found = picture.astype(np.float32)
-    for number, mask in enumerate(masks):
+    areas = [-int(mask.sum()) for mask in masks]
+    for number in np.argsort(areas, kind="stable"):  # small ones lie on large ones
         color = np.array(COLORS[number % len(COLORS)], np.float32)
+        mask = masks[number]
         found[mask] = found[mask] * (1 - opacity) + color * opacity
     return np.rint(found).astype(np.uint8)
 

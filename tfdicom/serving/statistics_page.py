@@ -92,7 +92,7 @@ def _classes(known: Mapping[str, Any]) -> Chart:
             rows.append((f"{name}, {split}", share, f"{share:.0%}"))
             counts = (one["annotated"], one["positive"], one["pixels"])
             table.append([name, split, *(f"{count:,}" for count in counts)])
-    rows.sort(key=lambda row: row[0])
+    rows.sort(key=lambda row: row[0].rpartition(", ")[0])
     words = "Part of the annotated examples that show a class: " + _listed(rows)
     heading = "Classes: present where annotated"
     return Chart("classes", heading, svg.bars(rows, words=words), table)

@@ -108,13 +108,13 @@ function image(info) {
 function geometry(known) {
   const millimetres = (values, digits = 3) => values && `${list(values, digits)} mm`;
   const of = (index, count) =>
-    index === undefined ? null : `${index}${count ? ` of 0 to ${count - 1}` : ""}`;
+    index === undefined ? null : `${index}${count ? ` (0 to ${count - 1})` : ""}`;
   return facts([
     ["Pixel", millimetres(known.pixel_spacing)],
     ["Slice step", known.slice_spacing && millimetres([known.slice_spacing])],
     ["Slice", of(known.slice_index, known.slice_count)],
     ["Phase", of(known.phase_index, known.phase_count)],
-    ["Trigger", known.trigger_time === undefined ? null : `${known.trigger_time} ms`],
+    ["Trigger", known.trigger_time === undefined ? null : `${list([known.trigger_time], 1)} ms`],
     ["Position", millimetres(known.position, 1)],
     ["Row, column", known.orientation && list(known.orientation, 3)],
   ]);

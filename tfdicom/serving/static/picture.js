@@ -121,11 +121,11 @@ export class Picture {
     this.drawnMasks = wanted;
     const { info, masks, rows, columns } = this.frame;
     const picture = new ImageData(columns, rows);
-    info.classes.forEach((one, number) => {
-      if (one.pixels && !hidden.has(one.name)) {
-        tint(picture.data, masks[number], channels(one.color), mask);
-      }
-    });
+    const drawn = info.classes.map((one, number) => ({ ...one, plane: masks[number] }));
+    drawn.sort((one, other) => other.pixels - one.pixels); // small ones lie on large ones
+    for (const { name, pixels, color, plane } of drawn) {
+      if (pixels && !hidden.has(name)) tint(picture.data, plane, channels(color), mask);
+    }
     this.tint.getContext("2d").putImageData(picture, 0, 0);
     return this.tint;
   }

@@ -2,14 +2,11 @@
 
 import { box, element, sideOf } from "./facts.js";
 import { Frames } from "./frames.js";
+import { listen } from "./gestures.js";
 import { Picture } from "./picture.js";
 import { Series } from "./series.js";
 import { readView, writeView } from "./view.js";
 import { shown, windowsOf } from "./windows.js";
-
-const WHEEL = 50; // how far a wheel turns for a slice; touchpads send less at a time
-const ZOOM = 1.2;
-const SCREEN = 400; // dragging so far doubles a window
 
 const $ = (id) => document.getElementById(id);
 const page = $("viewer");
@@ -30,9 +27,13 @@ let saving = 0;
 // Drawing ---------------------------------------------------------------------------
 
 function redraw() {
+  if (!frame) return;
   cancelAnimationFrame(drawing);
-  drawing = requestAnimationFrame(() => picture.draw(view));
-  const unit = frame?.info.image.units ?? "";
+  drawing = requestAnimationFrame(() => {
+    picture.draw(view);
+    tellValue();
+  });
+  const unit = frame.info.image.units ?? "";
   $("window-shown").textContent = `C ${shown(view.center)} W ${shown(view.width)} ${unit}`;
   clearTimeout(saving); // browsers allow so many changes of an address
   saving = setTimeout(saveAddress, 150);
@@ -201,7 +202,7 @@ $("slice").addEventListener("input", () => {
 for (const button of document.querySelectorAll("[data-step]")) {
   button.addEventListener("click", () => step(button.dataset.step, Number(button.dataset.by)));
 }
-$("reset").addEventListener("click", reset);
+$("reset").addEventListener("click", () => frame && reset());
 
 function reset() {
   Object.assign(view, readView(new URLSearchParams()));
@@ -247,86 +248,12 @@ async function tellHistory() {
   }
 }
 
-// Mouse -----------------------------------------------------------------------------
+// The value under the pointer -------------------------------------------------------
 
 let pointer = null;
-let held = null;
 
-canvas.addEventListener("pointerdown", (event) => {
-  if (!frame) return;
-  canvas.focus({ preventScroll: true });
-  canvas.setPointerCapture(event.pointerId);
-  const moves = event.shiftKey || event.button !== 0 || toolIs("pan");
-  held = { x: event.clientX, y: event.clientY, moves, center: view.center, width: view.width };
-  event.preventDefault();
-});
-
-const toolIs = (name) => document.querySelector("input[name=tool]:checked").value === name;
-
-canvas.addEventListener("pointermove", (event) => {
+function tellValue(event = pointer) {
   pointer = event;
-  tellValue();
-  if (!held) return;
-  const [dx, dy] = [event.clientX - held.x, event.clientY - held.y];
-  if (held.moves) {
-    move(-dx, -dy);
-    held.x += dx;
-    held.y += dy;
-  } else {
-    const width = held.width * 2 ** (dx / SCREEN);
-    setWindow(held.center + (dy / SCREEN) * held.width, width);
-  }
-});
-
-function move(dx, dy) {
-  const { columns, rows } = picture.step(dx, dy);
-  view.column = (view.column ?? frame.columns / 2) + columns;
-  view.row = (view.row ?? frame.rows / 2) + rows;
-  redraw();
-}
-
-for (const name of ["pointerup", "pointercancel"]) {
-  canvas.addEventListener(name, () => {
-    held = null;
-  });
-}
-canvas.addEventListener("pointerleave", () => {
-  pointer = null;
-  tellValue();
-});
-canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-
-let turned = 0;
-canvas.addEventListener(
-  "wheel",
-  (event) => {
-    event.preventDefault();
-    if (!frame) return;
-    if (event.ctrlKey) {
-      zoom(ZOOM ** (-event.deltaY / 100), event);
-      return;
-    }
-    turned += event.deltaMode ? event.deltaY * WHEEL : event.deltaY;
-    if (Math.abs(turned) < WHEEL) return;
-    step("slice", Math.sign(turned));
-    turned = 0;
-  },
-  { passive: false },
-);
-
-function zoom(factor, event) {
-  const before = event && picture.at(event.clientX, event.clientY);
-  view.zoom = Math.min(Math.max(view.zoom * factor, 0.2), 40);
-  picture.draw(view);
-  if (before) {
-    const after = picture.at(event.clientX, event.clientY);
-    view.column = (view.column ?? frame.columns / 2) + before.column - after.column;
-    view.row = (view.row ?? frame.rows / 2) + before.row - after.row;
-  }
-  redraw();
-}
-
-function tellValue() {
   $("value").textContent = pointer && picture.place ? valueUnder(pointer) : "";
 }
 
@@ -345,44 +272,14 @@ function valueUnder({ clientX, clientY }) {
   ].join("\n");
 }
 
-// Keys ------------------------------------------------------------------------------
-
-const KEYS = {
-  ArrowLeft: () => step("slice", -1),
-  ArrowRight: () => step("slice", 1),
-  ArrowUp: () => step("phase", 1),
-  ArrowDown: () => step("phase", -1),
-  "+": () => zoom(ZOOM),
-  "=": () => zoom(ZOOM),
-  "-": () => zoom(1 / ZOOM),
-  0: () => {
-    Object.assign(view, { zoom: 1, column: null, row: null });
-    redraw();
-  },
-  r: reset,
-};
-const SHIFTED = {
-  ArrowLeft: () => setWindow(view.center, view.width / 1.1),
-  ArrowRight: () => setWindow(view.center, view.width * 1.1),
-  ArrowUp: () => setWindow(view.center - view.width / 20, view.width),
-  ArrowDown: () => setWindow(view.center + view.width / 20, view.width),
-};
-
-addEventListener("keydown", (event) => {
-  if (!frame || event.ctrlKey || event.altKey || event.metaKey) return;
-  // Fields and lists have their own use for arrows and letters.
-  if (event.target.closest("input:not([type=checkbox]), select, textarea")) return;
-  const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  const action = (event.shiftKey && SHIFTED[name]) || KEYS[name];
-  if (!action) return;
-  event.preventDefault();
-  action();
+listen(picture, view, {
+  isReady: () => frame !== null,
+  point: tellValue,
+  redraw,
+  reset,
+  setWindow,
+  step,
 });
-
-for (const radio of document.querySelectorAll("input[name=tool]")) {
-  radio.addEventListener("change", () => canvas.classList.toggle("pan", toolIs("pan")));
-}
-
 new ResizeObserver(() => picture.draw(view)).observe(canvas);
 $("smooth").checked = view.smooth;
 tellOpacity();
