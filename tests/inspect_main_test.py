@@ -141,7 +141,10 @@ def test_diff(dataset, tmp_path):
     ("arguments", "words"),
     [
         (["explain", "--data_dir=x"], "explain wants --key=KEY"),
-        (["paint"], "'paint': the verbs are summary, show"),
+        (["paint"], "'paint': the verbs are summary, report, show"),
+        (["report", "--data_dir=x"], "report wants --out=FILE.html"),
+        (["export", "--data_dir=x"], "export wants --out=FOLDER"),
+        (["export", "--format=gif"], "format"),
         (["show", "me"], "'show me': the verbs are"),
         (["summary"], "--data_dir is wanted"),
         (["show", "--data_dir=x"], "show wants --out=FILE.png"),

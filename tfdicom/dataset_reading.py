@@ -25,14 +25,27 @@ def read_examples(
     manifest = load_manifest(data_dir)
     folder = files.path_of(data_dir)
     for file in shard_files(manifest, splits):
-        records = tfrecord_file.read_records(
-            folder / file, compression=manifest.compression
-        )
-        for number, data in enumerate(records):
-            try:
-                yield example_schema.decode(data)
-            except ValueError as error:
-                raise ValueError(f"{folder / file}, record {number}: {error}") from None
+        for _, example in shard_examples(folder / file, manifest.compression):
+            yield example
+
+
+def shard_examples(
+    path: pathlib.Path, compression: str
+) -> Iterator[tuple[int, FrameExample]]:
+    """Offset of the record (before compression) and example of all of a shard.
+
+    Raises:
+      ValueError: A record is damaged; names the shard and the record.
+    """
+    offset = 0
+    records = tfrecord_file.read_records(path, compression=compression)
+    for number, data in enumerate(records):
+        try:
+            example = example_schema.decode(data)
+        except ValueError as error:
+            raise ValueError(f"{path}, record {number}: {error}") from None
+        yield offset, example
+        offset += len(data) + tfrecord_file.FRAMING
 
 
 def shard_files(manifest: Manifest, splits: str | None) -> Sequence[str]:

@@ -7,6 +7,8 @@
       pictures of the extremes, findings, leaks, and how to read it.
   tfdicom_inspect show --data_dir=D --out=sheet.png [--split=test] [--count=20]
       A picture of examples with masks and contours over them; --key=KEY for one.
+  tfdicom_inspect export --data_dir=D --out=FOLDER [--split=test] [--format=png|nifti]
+      Files for other programs: PNG pictures of images and masks, or NIfTI volumes.
   tfdicom_inspect doctor --data_dir=D [--split=train] [--augment=light ...]
       Runs the reader with these options for some seconds: which stage takes the time,
       and which flag would help.
@@ -37,16 +39,19 @@ from absl import flags
 
 from tfdicom import command, options
 from tfdicom.example_schema import FrameExample
+from tfdicom.export_options import ExportOptions
 from tfdicom.input_options import InputOptions, input_options_from_flags
 from tfdicom.manifest import load_manifest, split_names
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the data set.")
-_SPLIT = flags.DEFINE_string("split", None, "Splits to show, as train+test; all.")
+_SPLIT = flags.DEFINE_string(
+    "split", None, "Splits to show or export, as train+test; all."
+)
 _OUT = flags.DEFINE_string(
     "out",
     None,
     "File to write to: the picture, .png, the report, .html, or all differences, "
-    ".json.",
+    ".json; of export, the folder.",
 )
 _COUNT = flags.DEFINE_integer(
     "count", 20, "Examples to show, evenly spread.", lower_bound=1
@@ -78,6 +83,7 @@ _CONVERSION = flags.DEFINE_string(
 _SHOW_VALUES = flags.DEFINE_bool(
     "show_values", False, "Let phi_scan print what it found, which identifies people."
 )
+options.define_flags(ExportOptions, module_name="tfdicom.inspect_main")
 options.define_flags(InputOptions, module_name="tfdicom.inspect_main")
 
 
@@ -173,6 +179,24 @@ def _data_dir() -> str:
     return _DATA_DIR.value
 
 
+def export() -> int:
+    """Writes pictures or volumes."""
+    from tfdicom import export as exporting
+
+    if not _OUT.value:
+        raise command.UsageError("export wants --out=FOLDER")
+    print(
+        exporting.export(
+            _data_dir(),
+            _OUT.value,
+            _SPLIT.value,
+            options=options.from_flags(ExportOptions),
+            num_workers=_NUM_WORKERS.value,
+        )
+    )
+    return command.DONE
+
+
 def doctor() -> int:
     """Prints where a reader's time goes."""
     chosen = input_options_from_flags()
@@ -251,6 +275,7 @@ VERBS: Mapping[str, Callable[..., int]] = {
     "diff": diff,
     "explain": explain,
     "phi_scan": phi_scan,
+    "export": export,
 }
 _READER_FLAGS = frozenset(field.name for field in dataclasses.fields(InputOptions))
 # The reader's flags that a verb takes; others, it refuses.

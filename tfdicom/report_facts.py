@@ -11,13 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from tfdicom import (
-    example_schema,
-    files,
-    image_signature,
-    processes,
-    tfrecord_file,
-)
+from tfdicom import files, image_signature, processes
+from tfdicom.dataset_reading import shard_examples
 from tfdicom.example_schema import FrameExample
 from tfdicom.manifest import LEDGER, Manifest, read_ledger
 from tfdicom.progress import Progress
@@ -150,7 +145,7 @@ def shard_facts(
     split, file = shard
     found = DatasetFacts()
     tallies: dict[GreyOf, Tally] = collections.defaultdict(Tally)
-    for offset, example in records(folder / file, compression):
+    for offset, example in shard_examples(folder / file, compression):
         masks = example.masks
         found.examples.append(_facts(example, masks, split, file, offset))
         found.equipment[_equipment(example)] += 1
@@ -159,23 +154,6 @@ def shard_facts(
         processes.count_done(1)
     found.greys = {key: tally.counts() for key, tally in tallies.items()}
     return found
-
-
-def records(path: pathlib.Path, compression: str) -> Iterator[tuple[int, FrameExample]]:
-    """Offset (before compression) and example of each record of a shard.
-
-    Raises:
-      ValueError: A record is damaged; names the shard and the record.
-    """
-    offset = 0
-    data_of = tfrecord_file.read_records(path, compression=compression)
-    for number, data in enumerate(data_of):
-        try:
-            example = example_schema.decode(data)
-        except ValueError as error:
-            raise ValueError(f"{path}, record {number}: {error}") from None
-        yield offset, example
-        offset += len(data) + tfrecord_file.FRAMING
 
 
 def _facts(

@@ -17,12 +17,12 @@ from tfdicom import (
     processes,
     tfrecord_file,
 )
-from tfdicom.dataset_reading import spread
+from tfdicom.dataset_reading import shard_examples, spread
 from tfdicom.example_schema import FrameExample
 from tfdicom.label_kinds import CLASS
 from tfdicom.manifest import Manifest
 from tfdicom.progress import Progress
-from tfdicom.report_facts import ExampleFacts, records
+from tfdicom.report_facts import ExampleFacts
 
 #: Side of a picture, screen pixels.
 TILE = 192
@@ -219,7 +219,7 @@ def _read(
         for offset in sorted(offsets.values()):
             yield example_schema.decode(tfrecord_file.read_record_at(path, offset))
         return
-    for _, example in records(path, compression):
+    for _, example in shard_examples(path, compression):
         if example.key in offsets:
             yield example
 
