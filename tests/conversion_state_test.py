@@ -98,6 +98,7 @@ def state(**changes):
         "shard_counts": {"train": 2, "test": 1, "none": 0},
         "contour_origin": "center1",
         "contour_shift": (-1.0, 0.1 + 0.2),
+        "classes": (("inner", "inner"), ("myo", "outer-inner")),
         "inputs": tuple(sorted(input_digest(PSEUDONYMS, one) for one in ("a", "b/c"))),
         **changes,
     }

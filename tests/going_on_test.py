@@ -26,7 +26,9 @@ from tfdicom import (
     output_folder,
     shard_results,
     source_contents,
+    survey,
 )
+from tfdicom.classes import parse_classes
 from tfdicom.conversion_state import STATE
 from tfdicom.ledger import Ledger
 from tfdicom.output_folder import ASIDE
@@ -481,6 +483,31 @@ def test_origin_of_contours_stays_what_it_was(source, tmp_path, monkeypatch):
     assert result.kept_patients == 5
     convert(grown.root, tmp_path / "fresh", contour_origin="auto")
     assert {one.contour_origin for one in examples(tmp_path / "fresh")} == {"center0"}
+
+
+def test_input_that_would_make_other_classes_is_refused(source, tmp_path, monkeypatch):
+    def others(*arguments):
+        return (*original(*arguments), parse_classes("more=inner")[0])
+
+    output = tmp_path / "out"
+    convert(source.root, output)
+    before = content(output)
+    original = survey._classes
+    monkeypatch.setattr(survey, "_classes", others)
+    words = "has the classes inner=inner;outer=outer, and .* --classes"
+    with pytest.raises(ValueError, match=words):
+        convert(source.root, output)
+    assert content(output) == before
+
+
+def test_files_that_are_gone_are_named_where_the_crosswalk_knows_them(source, tmp_path):
+    key = str(tmp_path / "key" / "id.key")
+    convert(source.root, tmp_path / "out", id_key_file=key)
+    source.image(PATIENTS[1], 2).unlink()
+    with pytest.raises(
+        ValueError, match=rf"no longer in .*: dicoms/{PATIENTS[1]}/2\.dcm"
+    ):
+        convert(source.root, tmp_path / "out", id_key_file=key)
 
 
 def test_new_patients_whom_a_policy_leaves_out(source, tmp_path):

@@ -8,7 +8,7 @@ import dataclasses
 import pathlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tfdicom import (
     conversion_audit,
@@ -23,8 +23,8 @@ from tfdicom import (
 )
 from tfdicom.conversion_state import ConversionState, InputsChanged
 from tfdicom.convert_options import ConvertOptions
-from tfdicom.dataset_files import write_dataset_files
-from tfdicom.deidentify import Pseudonyms, crosswalk_path
+from tfdicom.dataset_files import merge_contents, write_dataset_files
+from tfdicom.deidentify import Pseudonyms, crosswalk_path, read_crosswalk
 from tfdicom.leakage import refuse_leaks
 from tfdicom.ledger import Ledger
 from tfdicom.manifest import MANIFEST, Manifest
@@ -33,6 +33,7 @@ from tfdicom.plan import Plan, ShardPlan
 from tfdicom.preparation import Preparation, identity_of, prepare
 from tfdicom.progress import Progress
 from tfdicom.reuse import Work, find_work
+from tfdicom.shard_content import ShardContent
 from tfdicom.shard_results import ShardResult
 from tfdicom.shard_runners import run_shards
 from tfdicom.shards import ShardJob
@@ -254,6 +255,7 @@ def _state(prepared: Preparation, *, replaces: bool) -> ConversionState:
         shard_counts={name: counts[name] for name in plan.split_names},
         contour_origin=prepared.rules.origin,
         contour_shift=prepared.rules.text.shift,
+        classes=tuple((one.name, one.expression) for one in prepared.rules.classes),
         inputs=tuple(sorted(digest(pseudonyms, one) for one in prepared.survey.files)),
         replaces=replaces,
     )
@@ -265,8 +267,19 @@ def _refuse_vanished(
     prepared: Preparation,
     output: pathlib.Path,
 ) -> None:
-    """Refuses where a file, or a patient, of the data set is gone."""
-    conversion_state.refuse_vanished(before, state.inputs, prepared.options, {})
+    """Refuses where a file, a patient or a class of the data set is gone."""
+    crosswalk = crosswalk_path(prepared.pseudonyms, str(output.absolute()))
+    names = {
+        candidate[: conversion_state.DIGITS]: path
+        for candidate, _, _, path in read_crosswalk(crosswalk)
+    }
+    conversion_state.refuse_vanished(before, state.inputs, prepared.options, names)
+    if before.classes != state.classes:
+        was = ";".join(f"{name}={text}" for name, text in before.classes)
+        raise InputsChanged(
+            f"{output} has the classes {was}, and what is in the input now would make "
+            "others; give --classes to say which, with --overwrite to convert anew"
+        )
     gone = sorted(set(before.split_table) - set(state.split_table))
     if gone:
         raise ValueError(
@@ -308,15 +321,17 @@ def _write_shards(
 def _finish(prepared: Preparation, aside: pathlib.Path, work: Work) -> Manifest:
     """Gathers what came of all shards, checks it, and writes the other files."""
     results = []
+    contents = {name: ShardContent() for name in prepared.plan.split_names}
     for shard in prepared.plan.shards:
         result = shard_results.read(work.whole.get(shard.file, aside), shard.file)
         prepared.ledger.add_shard(result, _names(shard, prepared.pseudonyms))
-        results.append(result)
+        merge_contents(contents, [result])
+        results.append(result.slim())
     prepared.ledger.close(prepared.survey.objects)
     try:
         prepared.ledger.check(prepared.options, prepared.plan)
         with prepared.ledger.told_with_errors():
-            notes = _check_results(results, prepared)
+            notes = _check_results(results, contents, prepared)
     except ValueError:
         output_folder.mark_refused(aside)
         raise
@@ -326,6 +341,7 @@ def _finish(prepared: Preparation, aside: pathlib.Path, work: Work) -> Manifest:
     return write_dataset_files(
         aside,
         results,
+        contents,
         plan=prepared.plan,
         ledger=prepared.ledger,
         options=prepared.options,
@@ -347,7 +363,11 @@ def _names(shard: ShardPlan, pseudonyms: Pseudonyms) -> dict[str, str]:
     return {pseudonyms.of("candidate", name): name for name in names}
 
 
-def _check_results(results: Sequence[ShardResult], prepared: Preparation) -> list[str]:
+def _check_results(
+    results: Sequence[ShardResult],
+    contents: Mapping[str, ShardContent],
+    prepared: Preparation,
+) -> list[str]:
     """Refuses a split or class of which nothing is left, or anything in two splits.
 
     Returns:
@@ -359,18 +379,17 @@ def _check_results(results: Sequence[ShardResult], prepared: Preparation) -> lis
     for split, count in examples.items():
         if not count:
             raise ValueError(f"split {split!r}: none of its images could be converted")
-    _check_classes(results, prepared)
+    _check_classes(contents, prepared)
     audit = conversion_audit.audit(results, prepared.plan, prepared.ledger)
     refuse_leaks(audit.leakage)
     return audit.notes()
 
 
-def _check_classes(results: Sequence[ShardResult], prepared: Preparation) -> None:
+def _check_classes(contents: Mapping[str, ShardContent], prepared: Preparation) -> None:
     annotated: collections.Counter = collections.Counter()
-    for result in results:
-        for patient in result.patients:
-            for name, figures in patient.content.classes.items():
-                annotated[name] += figures["annotated"]
+    for content in contents.values():
+        for name, figures in content.classes.items():
+            annotated[name] += figures["annotated"]
     for one in prepared.rules.classes:
         planned = sum(
             one.annotated(frame.annotated)

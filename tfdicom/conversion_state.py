@@ -64,6 +64,7 @@ class ConversionState:
       shard_counts: Shards of each split.
       contour_origin: Name of the origin of contour files; empty without such.
       contour_shift: Columns and rows that it adds.
+      classes: Name and expression of each class.
       inputs: First digits of the pseudonym of every input file, sorted.
       replaces: Whether it is to replace another data set.
       version: Of tfdicom.
@@ -77,6 +78,7 @@ class ConversionState:
     shard_counts: Mapping[str, int]
     contour_origin: str
     contour_shift: tuple[float, float]
+    classes: tuple[tuple[str, str], ...]
     inputs: tuple[str, ...]
     replaces: bool = False
     version: str = VERSION
@@ -123,6 +125,7 @@ def read_state(folder: pathlib.Path) -> ConversionState | None:
         fields = json.loads(path.read_bytes())
         fields["contour_shift"] = tuple(fields["contour_shift"])
         fields["inputs"] = tuple(fields["inputs"])
+        fields["classes"] = tuple((name, text) for name, text in fields["classes"])
         replaces = (folder / CONVERSION / _REPLACES).exists()
         return ConversionState(**fields, replaces=replaces)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -204,5 +207,7 @@ def refuse_vanished(
     raise InputsChanged(
         f"{len(gone)} files that {options.output_dir} is made of are no longer in "
         f"{options.input_dir}: {shown}{more}. Put them back; or take a patient out "
-        "with --withdraw=PATIENT; or convert anew with --overwrite"
+        "with --withdraw=PATIENT; or convert anew with --overwrite. (Files that came in "
+        "during a conversion that was stopped are forgotten when its folder "
+        ".partial-data-set is deleted.)"
     )

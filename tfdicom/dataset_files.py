@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import pathlib
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ from tfdicom.version import VERSION
 def write_dataset_files(
     output: pathlib.Path,
     results: Sequence[ShardResult],
+    contents: Mapping[str, ShardContent],
     *,
     plan: Plan,
     ledger: Ledger,
@@ -46,13 +47,25 @@ def write_dataset_files(
     survey: Survey,
     labels: Sequence[LabelInfo] = (),
 ) -> Manifest:
-    """Writes ``dataset.index``, ``ledger.jsonl`` and, last, ``dataset.json``."""
+    """Writes ``dataset.index``, ``ledger.jsonl`` and, last, ``dataset.json``.
+
+    Args:
+      output: Folder to write to.
+      results: What came of each shard; ``slim`` suffices.
+      contents: What each split adds up to, from ``merge_contents``.
+      plan: What was planned.
+      ledger: What became of each file.
+      options: What was asked for.
+      rules: How annotations became masks.
+      survey: What was found.
+      labels: Those beside the masks.
+    """
     write_index(output, results)
     ledger.write(output / LEDGER)
     content = Manifest(
         classes=tuple(ClassInfo(one.name, one.expression) for one in rules.classes),
         splits=split_infos(
-            results, plan.split_names, [one.name for one in rules.classes], labels
+            results, contents, [one.name for one in rules.classes], labels
         ),
         split_table=plan.split_table,
         salt=plan.salt,
@@ -128,26 +141,35 @@ def write_index(output: pathlib.Path, results: Sequence[ShardResult]) -> None:
 
 def split_infos(
     results: Sequence[ShardResult],
-    split_names: Sequence[str],
+    contents: Mapping[str, ShardContent],
     class_names: Sequence[str],
     labels: Sequence[LabelInfo],
 ) -> dict[str, SplitInfo]:
-    """What the manifest says of each split."""
+    """What the manifest says of each split, in the order of the contents."""
     by_split = collections.defaultdict(list)
     for result in results:
         by_split[result.split].append(result)
-    return {name: _split(by_split[name], class_names, labels) for name in split_names}
+    return {
+        name: _split(by_split[name], content, class_names, labels)
+        for name, content in contents.items()
+    }
+
+
+def merge_contents(
+    contents: Mapping[str, ShardContent], results: Iterable[ShardResult]
+) -> None:
+    """Adds shards, in the manifest's order, to what their splits add up to."""
+    for result in results:
+        for patient in result.patients:
+            contents[result.split].merge(patient.content)
 
 
 def _split(
     results: Sequence[ShardResult],
+    content: ShardContent,
     classes: Sequence[str],
     labels: Sequence[LabelInfo],
 ) -> SplitInfo:
-    content = ShardContent()
-    for result in results:
-        for patient in result.patients:
-            content.merge(patient.content)
     kinds = sorted(content.frames.items(), key=lambda item: str(item[0]))
     return SplitInfo(
         examples=sum(result.info.examples for result in results),

@@ -16,7 +16,7 @@ import os
 import pathlib
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 PUBLIC = "public"
 _PUBLIC_KEY = hashlib.sha256(b"tfdicom: the published key for public data").digest()
@@ -155,6 +155,17 @@ def write_private(path: pathlib.Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def read_crosswalk(path: pathlib.Path | None) -> Iterator[tuple[str, str, str, str]]:
+    """The rows of a crosswalk; none where there is no file."""
+    if path is None or not path.exists():
+        return
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = csv.reader(file)
+        next(rows, None)
+        for row in rows:
+            yield row[0], row[1], row[2], row[3]
 
 
 def write_crosswalk(path: pathlib.Path, rows: Iterable[tuple[str, ...]]) -> None:

@@ -147,9 +147,7 @@ def _plan(
             choice = choice.by_name(_split_of_table(found, patients, options))
         frames = _labelled(found.frames, patients, table)
         kept_facts.check_labels(frames, patients)
-        frames = kept_facts.with_facts(
-            frames, patients, options.fact_rules, pseudonyms
-        )
+        frames = kept_facts.with_facts(frames, patients, options.fact_rules, pseudonyms)
         plan = make_plan(
             frames,
             patients,

@@ -87,6 +87,15 @@ class ShardResult:
     info: ShardInfo
     patients: tuple[PatientResult, ...]
 
+    def slim(self) -> ShardResult:
+        """What index and audit need: a small part of the whole."""
+        nothing = ShardContent()
+        patients = (
+            dataclasses.replace(one, sources={}, ledger=(), content=nothing)
+            for one in self.patients
+        )
+        return dataclasses.replace(self, patients=tuple(patients))
+
 
 def path_of(folder: pathlib.Path, shard_file: str) -> pathlib.Path:
     """Where the result of a shard lies below a data set's folder."""

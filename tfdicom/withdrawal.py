@@ -8,7 +8,6 @@ bring them back.
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import json
 import pathlib
@@ -18,7 +17,7 @@ from typing import Any
 
 from tfdicom import conversion_state, deidentify, files, output_folder, shard_results
 from tfdicom.convert_options import ConvertOptions
-from tfdicom.dataset_files import split_infos, write_index
+from tfdicom.dataset_files import merge_contents, split_infos, write_index
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.ledger import Owner
 from tfdicom.ledger_entries import count_entries
@@ -30,6 +29,7 @@ from tfdicom.manifest import (
     load_manifest,
     read_ledger,
 )
+from tfdicom.shard_content import ShardContent
 from tfdicom.shard_results import CONVERSION, PatientResult, ShardResult
 from tfdicom.sharding import virtual_bucket
 from tfdicom.shards import copy_without
@@ -169,13 +169,13 @@ def _write(
         ),
     )
     write_index(aside, results)
+    contents = {name: ShardContent() for name in manifest.splits}
+    merge_contents(contents, results)
     text = "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines)
     files.write_text(aside / LEDGER, text)
     left = dataclasses.replace(
         manifest,
-        splits=split_infos(
-            results, list(manifest.splits), manifest.class_names, manifest.labels
-        ),
+        splits=split_infos(results, contents, manifest.class_names, manifest.labels),
         split_table=table,
         buckets=buckets,
         ledger=count_entries(map(_entry, lines)),
@@ -313,8 +313,6 @@ def _remember(output: pathlib.Path, pseudonyms: Pseudonyms, patient: str) -> Non
 def _forget(output: pathlib.Path, pseudonyms: Pseudonyms, patient: str) -> None:
     """Takes the patient out of the crosswalk."""
     path = deidentify.crosswalk_path(pseudonyms, str(output.absolute()))
-    if path is None or not path.exists():
-        return
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = list(csv.reader(file))[1:]
-    deidentify.write_crosswalk(path, (tuple(row) for row in rows if row[1] != patient))
+    rows = [row for row in deidentify.read_crosswalk(path) if row[1] != patient]
+    if path is not None and path.exists():
+        deidentify.write_crosswalk(path, rows)
