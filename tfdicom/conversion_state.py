@@ -207,7 +207,7 @@ def refuse_vanished(
     raise InputsChanged(
         f"{len(gone)} files that {options.output_dir} is made of are no longer in "
         f"{options.input_dir}: {shown}{more}. Put them back; or take a patient out "
-        "with --withdraw=PATIENT; or convert anew with --overwrite. (Files that came in "
-        "during a conversion that was stopped are forgotten when its folder "
+        "with --withdraw=PATIENT; or convert anew with --overwrite. (Files that came "
+        "in during a conversion that was stopped are forgotten when its folder "
         ".partial-data-set is deleted.)"
     )
