@@ -267,5 +267,16 @@ def test_ledger_comes_back(tmp_path):
         assert got == {**always, **rest}
 
 
+def test_ledger_of_one_example(tmp_path):
+    keys = [("a" * 32, "c1"), ("b" * 32, "a" * 32), ("a" * 32, "c2"), (None, "c3")]
+    lines = [
+        json.dumps({"candidate": candidate, **({"key": key} if key else {})}) + "\n"
+        for key, candidate in keys
+    ]
+    files.write_text(tmp_path / manifest.LEDGER, "".join(lines))
+    found = manifest.ledger_of(tmp_path, "a" * 32)
+    assert [line["candidate"] for line in found] == ["c1", "c2"]
+
+
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

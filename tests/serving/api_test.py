@@ -243,6 +243,28 @@ def test_head(client):
     assert (answer.status_code, answer.data) == (200, b"")
 
 
+def test_history_says_no_place(real, sunnybrook_dataset):
+    client, examples = real
+    one = next(one for one in examples.values() if min(one.pixel_count))
+    found = client.get(f"/v1/examples/{one.key}/history").json
+    topics = [topic for topic, _ in found["lines"]]
+    assert topics == ["image", "contour", "contour", "rules", "class", "class"]
+    text = dict(found["lines"])
+    assert text["class"].startswith(f"outer: {one.pixel_count[1]} pixels, contours")
+    assert "edge rule half_covered" in text["rules"]
+    assert "/" not in str(found["lines"])
+
+
+def test_series_says_slices_and_phases(real):
+    client, examples = real
+    one = next(iter(examples.values()))
+    found = client.get(f"/v1/series/{one.series}").json
+    wanted = [other for other in examples.values() if other.series == one.series]
+    assert found["keys"] == [other.key for other in wanted]
+    assert found["slices"] == [other.slice_index for other in wanted]
+    assert found["phases"] == [other.phase_index for other in wanted]
+
+
 def test_damage_is_no_secret_and_tells_none(written, tmp_path, caplog):
     folder = tmp_path / "damaged"
     examples = served_apps.write(folder)

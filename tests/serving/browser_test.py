@@ -139,13 +139,13 @@ def test_search(page, server, examples, screenshot):
     page.goto(server)
     expect(page.get_by_role("status")).to_contain_text(f"of {len(examples)} examples")
     cards = page.locator("#grid li")
-    assert cards.count() == 48
+    expect(cards).to_have_count(48)
     page.wait_for_function(
         "() => [...document.images].slice(0, 12).every((one) => one.naturalWidth)"
     )
     screenshot(page, "browse")
     page.get_by_role("link", name="Next").click()
-    assert cards.count() == len(examples) - 48
+    expect(cards).to_have_count(len(examples) - 48)
 
     page.goto(server)
     outer = [one for one in examples.values() if one.pixel_count[1]]
@@ -359,7 +359,7 @@ def test_augmentation(page, server, examples, screenshot):
     _open(page, server, example.key)
     page.get_by_role("link", name="Augmentation").click()
     pictures = page.locator("#pictures img")
-    assert pictures.count() == 12
+    expect(pictures).to_have_count(12)
     loaded = "() => [...document.images].every((one) => one.naturalWidth > 100)"
     page.wait_for_function(loaded, timeout=120_000)
     expect(page.locator("#progress")).to_have_text("")
@@ -379,7 +379,7 @@ def test_augmentation(page, server, examples, screenshot):
     page.get_by_label("Preset").select_option("none")
     page.get_by_label("Seeds").fill("1")
     page.get_by_role("button", name="Show").click()
-    assert pictures.count() == 4
+    expect(pictures).to_have_count(4)
     page.wait_for_function(loaded, timeout=120_000)
 
 

@@ -15,7 +15,7 @@ _WIDTH, _RIGHT, _LETTER = 520, 60, 7
 _BAR, _GAP = 20, 8
 _HEIGHT, _TOP, _BOTTOM, _MARGIN = 220, 10, 34, 46
 _KINDS = 7  # colours and dashes
-_OUTLIERS, _CUT = 4, 2.5  # bins that are cut off, at most; and from which height on
+_CUT = 2.5  # a bin that is so many times as high as the others is cut off
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ def outlines(
       axis: What the numbers along the bottom are.
       words: What the chart says, for who does not see it.
     """
-    top, cut = _highest([share for line in lines for share in line.shares])
+    top, cut = _highest(lines)
     low, span = edges[0], (edges[-1] - edges[0]) or 1
     width, foot = _WIDTH - _MARGIN - 10, _HEIGHT - _BOTTOM
 
@@ -101,13 +101,13 @@ def outlines(
     return _svg(_HEIGHT, words, parts) + _legend([line.name for line in lines])
 
 
-def _highest(shares: Sequence[float]) -> tuple[float, float]:
-    """Where the chart ends, and how high a bin goes that would flatten all others.
+def _highest(lines: Sequence[Line]) -> tuple[float, float]:
+    """Where the chart ends, and how high a bin goes that is cut off there; 0 for none.
 
-    Air around a patient is such a bin; 0 where none is cut off.
+    Air around a patient would flatten all else: one such bin of each line.
     """
-    ranked = sorted(shares, reverse=True)
-    other = next((share for share in ranked[_OUTLIERS:] if share), 0)
+    ranked = sorted((share for line in lines for share in line.shares), reverse=True)
+    other = next((share for share in ranked[len(lines) :] if share), 0)
     if other and ranked[0] > _CUT * other:
         return 1.2 * other, ranked[0]
     return (ranked[0] if ranked else 0) or 1, 0.0
