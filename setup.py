@@ -83,6 +83,7 @@ setuptools.setup(
             "mypy",
             "moto[s3]>=5",
             "nibabel",
+            "playwright>=1.40",
             "pytest",
             "pytest-xdist",
             "rt-utils",

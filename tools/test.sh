@@ -3,7 +3,8 @@
 #
 # Needs Python 3.11 and a network or a mirror for pip. It makes two virtual environments
 # under .venv/ (kept for the next run), then runs the linter, the type checker and
-# - all tests under the newest TensorFlow;
+# - all tests under the newest TensorFlow; those of the pages in a browser want chromium,
+#   which is installed first where apt may do that;
 # - under TensorFlow 2.15.1, the last with Estimators, the tests whose imports lead to
 #   TensorFlow (tools/build_files.py knows them), without slow ones other than those
 #   marked estimator;
@@ -65,8 +66,14 @@ bazel_tests() {
   return $status
 }
 
+has_browser() {
+  command -v chromium || command -v chromium-browser || command -v google-chrome
+}
+
 newest_tensorflow() {
   local bin="$ENVIRONMENT/bin"
+  has_browser >/dev/null || install_with_apt chromium >/dev/null ||
+    left_out "tests in a browser" "no chromium, and no right to apt-get install it"
   stage "ruff check" "$bin/ruff" check . || true
   stage "ruff format --check" "$bin/ruff" format --check . || true
   stage "mypy" "$bin/mypy" || true
