@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import sys
 
 import numpy as np
@@ -46,8 +47,35 @@ def test_it_says_rules_and_areas(made):
     assert "edge rule half_covered" in text
     assert "contour origin center1 (shift -1, -1)" in text
     exact = 36 / 2 * np.sin(2 * np.pi / 36) * 5.2**2
-    assert f"class     inner: {example.pixel_count[0]} pixels, contours" in text
+    area = example.pixel_count[0] * 1.5 * 1.25
+    figures = f"{example.pixel_count[0]} pixels ({area:.4g} mm2)"
+    assert f"class     inner: {figures}, contours" in text
+    assert re.search(
+        r"outline   inner: 36 vertices, CLOSED_PLANAR, encloses 8[34]\.\d pixels, \d+ "
+        "pixel centres on its path",
+        text,
+    )
     assert f"enclose {exact:.1f}"[:-2] in text
+
+
+def test_dropped_contours_of_the_patient_are_named(tmp_path):
+    source = source_folders.write_folder(tmp_path / "in")
+    patient, other = source.patients[:2]
+    for owner in (patient, other):
+        source.contour(owner, 1, "o").write_text("1 1\n2 2\n")
+    key = tmp_path / "id.key"
+    source_folders.convert(source.root, tmp_path / "out", id_key_file=str(key))
+    pixels = source_folders.draw_pixels(source.patients[-1], 1)
+    whole = source_folders.example_of(tmp_path / "out", pixels)
+    text = explanation.explain(
+        tmp_path / "out", _example(source, tmp_path / "out").key, str(key)
+    )
+    (line,) = (one for one in text.splitlines() if one.startswith("dropped"))
+    name = source.contour(patient, 1, "o").relative_to(source.root).as_posix()
+    assert line.startswith(f"dropped   of this patient, contour {name} (")
+    assert "contour_too_short. A contour of fewer than three points" in line
+    text = explanation.explain(tmp_path / "out", whole.key, str(key))
+    assert "dropped" not in text
 
 
 def test_without_the_key_pseudonyms_are_shown(made, monkeypatch, tmp_path):

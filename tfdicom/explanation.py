@@ -23,7 +23,14 @@ from tfdicom import (
 from tfdicom.dataset_index import IndexEntry
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.example_schema import FrameExample
-from tfdicom.manifest import Manifest, ledger_of, load_manifest
+from tfdicom.manifest import (
+    SKIPPED,
+    Manifest,
+    ledger_of,
+    load_manifest,
+    read_ledger,
+)
+from tfdicom.sources.candidates import IMAGE
 
 _UNION = "union"
 _MANY_FILES = 40
@@ -70,6 +77,7 @@ def explain(
     lines = [
         *_place(entry, example, found, names),
         *history(example, ledger_of(data_dir, example.key), names),
+        *_dropped(data_dir, example.patient, names),
     ]
     return "\n".join(f"{topic:<10}{text}" for topic, text in lines)
 
@@ -89,6 +97,7 @@ def history(
     return [
         *_files(ledger, names or Crosswalk()),
         *_rules(example),
+        *_outlines(example),
         *_classes(example),
     ]
 
@@ -186,6 +195,25 @@ def _files(ledger: Sequence[Mapping[str, Any]], names: Crosswalk) -> Iterator[Li
         yield "", f"and {len(ledger) - _MANY_FILES} more"
 
 
+def _dropped(
+    data_dir: str | pathlib.Path, patient: str, names: Crosswalk
+) -> Iterator[Line]:
+    """Annotations of the patient, on any image, that a fault kept from a mask."""
+    found = [
+        line
+        for line in read_ledger(data_dir)
+        if line.get("patient") == patient
+        and line["kind"] != IMAGE
+        and line["status"] == SKIPPED
+    ]
+    for line in sorted(found, key=_order)[:_MANY_FILES]:
+        what = f"{line['kind']} {_named(line['candidate'], names.sources)}"
+        reason = f"{line['reason']}. {line['sentence']}"
+        yield "dropped", f"of this patient, {what}: {reason}"
+    if len(found) > _MANY_FILES:
+        yield "", f"and {len(found) - _MANY_FILES} more"
+
+
 def _order(line: Mapping[str, Any]) -> tuple[bool, str, str]:
     return line["kind"] != "image", line["kind"], line["candidate"]
 
@@ -205,8 +233,26 @@ def _rules(example: FrameExample) -> Iterator[Line]:
         yield "rules", ", ".join(rules)
 
 
+def _outlines(example: FrameExample) -> Iterator[Line]:
+    """The contours that the masks were filled from, as the record holds them."""
+    contours = example.contours
+    roles = example.contour_roles or ("",) * len(contours)
+    on_path = example.contour_centres_on_path or (None,) * len(contours)
+    rows = list(zip(contours, roles, on_path, strict=True))
+    for (structure, vertices), role, centres in rows[:_MANY_FILES]:
+        area = abs(rasterize.polygon_area(vertices)) if len(vertices) >= 3 else 0.0
+        kind = f", {role}" if role else ""
+        on = "" if centres is None else f", {centres} pixel centres on its path"
+        text = f"{len(vertices)} vertices{kind}, encloses {area:.1f} pixels{on}"
+        yield "outline", f"{structure}: {text}"
+    if len(rows) > _MANY_FILES:
+        yield "", f"and {len(rows) - _MANY_FILES} more"
+
+
 def _classes(example: FrameExample) -> Iterator[Line]:
     areas = contour_areas(example)
+    spacing = example.pixel_spacing
+    pixel_mm2 = spacing[0] * spacing[1] if spacing else None
     rows = zip(
         example.classes,
         example.class_expressions,
@@ -224,7 +270,8 @@ def _classes(example: FrameExample) -> Iterator[Line]:
         if area:
             more = (pixels / area - 1) * 100
             compared = f", contours enclose {area:.1f} (mask {more:+.1f} %)"
-        yield "class", f"{name}{made}: {pixels} pixels{compared}"
+        in_mm2 = f" ({pixels * pixel_mm2:.4g} mm2)" if pixel_mm2 else ""
+        yield "class", f"{name}{made}: {pixels} pixels{in_mm2}{compared}"
     used = set(example.class_expressions)
     for structure, area in areas.items():
         if structure not in used:
