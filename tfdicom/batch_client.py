@@ -200,7 +200,7 @@ class _Server:
         self._timeout, self._retries = timeout, retries
         self._own = threading.local()
 
-    def get(self, path: str, query: Mapping[str, str]) -> tuple[bytes, Message]:
+    def get(self, path: str, query: Mapping[str, str]) -> tuple[bytearray, Message]:
         """Body and headers of an answer that is no error.
 
         Raises:
@@ -228,7 +228,7 @@ class _Server:
             f"({trouble}); does tfdicom_serve run there?"
         )
 
-    def _ask(self, target: str) -> tuple[int, Message, bytes]:
+    def _ask(self, target: str) -> tuple[int, Message, bytearray]:
         connection = getattr(self._own, "connection", None)
         if connection is None:
             secure, plain = http.client.HTTPSConnection, http.client.HTTPConnection
@@ -239,11 +239,28 @@ class _Server:
         try:
             connection.request("GET", target, headers=self._headers)
             response = connection.getresponse()
-            return response.status, response.headers, response.read()
+            return response.status, response.headers, _body(response)
         except BaseException:
             connection.close()
             self._own.connection = None
             raise
+
+
+def _body(response: http.client.HTTPResponse) -> bytearray:
+    """The body, as bytes that arrays can lie in.
+
+    Raises:
+      IncompleteRead: It ends before it is whole.
+    """
+    if response.length is None:
+        return bytearray(response.read())
+    body = bytearray(response.length)
+    view, missing = memoryview(body), len(body)
+    while missing and (count := response.readinto(view[len(body) - missing :])):
+        missing -= count
+    if missing:
+        raise http.client.IncompleteRead(bytes(body[:-missing]), missing)
+    return body
 
 
 def _said(text: str | None, otherwise: float) -> float:
@@ -256,7 +273,7 @@ def _said(text: str | None, otherwise: float) -> float:
     return min(seconds, _LONGEST_WAIT) if is_right else otherwise
 
 
-def _words(body: bytes) -> str:
+def _words(body: bytearray) -> str:
     try:
         error = json.loads(body)["error"]
         return ". ".join(filter(None, (error["message"], error["hint"])))
@@ -264,6 +281,6 @@ def _words(body: bytes) -> str:
         return body[:200].decode(errors="replace")
 
 
-def _refusal(status: int, body: bytes, address: str) -> Exception:
+def _refusal(status: int, body: bytearray, address: str) -> Exception:
     message = f"{address} answers {status}: {_words(body)}"
     return (PermissionError if status in (401, 403) else ValueError)(message)

@@ -52,9 +52,31 @@ def test_npz_of_arrays_that_do_not_lie_in_order(arrays):
     assert_equal(batch_formats.read_npz(npz(turned)), turned)
 
 
+def test_npz_of_numpy(arrays):
+    for save in (np.savez, np.savez_compressed):
+        buffer = io.BytesIO()
+        save(buffer, **arrays, turned=np.asfortranarray(arrays["mask"]))
+        found = batch_formats.read_npz(buffer.getvalue())
+        np.testing.assert_array_equal(found.pop("turned"), arrays["mask"])
+        assert_equal(found, arrays)
+
+
+def test_arrays_of_a_bytearray_can_be_written_to(arrays):
+    found = batch_formats.read_npz(bytearray(npz(arrays)))
+    found["image"] += 1
+
+
 def test_other_bytes_are_no_npz():
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="no npz file"):
         batch_formats.read_npz(b"<html>busy</html>")
+
+
+def test_damage(arrays):
+    for at in (100, 300, 500):
+        data = bytearray(npz(arrays))
+        data[at] ^= 4
+        with pytest.raises(ValueError):
+            batch_formats.read_npz(data)
 
 
 def test_npz_with_objects_is_refused():

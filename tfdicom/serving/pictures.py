@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -76,14 +75,12 @@ def _scaled(picture: Image.Image, scale: float) -> Image.Image:
     return picture.resize(tuple(sizes), Image.Resampling.BILINEAR)  # type: ignore[arg-type]
 
 
-def tinted(
-    picture: np.ndarray, masks: Iterable[np.ndarray], opacity: float
-) -> np.ndarray:
+def tinted(picture: np.ndarray, masks: np.ndarray, opacity: float) -> np.ndarray:
     """A picture with masks over it, each in its class's colour.
 
     Args:
       picture: uint8 ``[rows, columns, 3]``.
-      masks: bool ``[rows, columns]`` each.
+      masks: bool ``[classes, rows, columns]``.
       opacity: 0 to 1.
     """
     found = picture.astype(np.float32)
