@@ -68,6 +68,21 @@ def test_histogram_steps_at_its_edges():
     assert (bottom - y[2]) / (bottom - y[0]) == pytest.approx(3, rel=0.01)
 
 
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_the_legend_hides_nothing(count):
+    """It lies above the plot, and within the picture."""
+    edges = np.arange(3.0)
+    lines = [Line(f"name {number}", [1, 0]) for number in range(count)]
+    root = parsed(report_charts.histogram("t", "d", edges, lines, "x"))
+    _, top, width, _ = map(float, root.get("viewBox").split())
+    words = [one for one in root.findall(f"{SVG}text") if "name" in (one.text or "")]
+    assert len(words) == count
+    for one in words:
+        assert top + 8 < float(one.get("y")) < report_charts._TOP
+        assert float(one.get("x")) < width - 60
+    assert len({(one.get("x"), one.get("y")) for one in words}) == count
+
+
 def test_scatter_grows_downwards():
     dots = [Dots("a", np.array([[0.0, 0.0], [0.0, 5.0]])), Dots("b", np.empty((0, 2)))]
     axis = Axis("mm", -10, 10)

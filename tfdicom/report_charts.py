@@ -18,7 +18,8 @@ import numpy as np
 COLORS = ("#0072b2", "#d55e00", "#007a5a", "#a8558a", "#444444", "#7a6a00")
 _DASHES = ("", "7 3", "2 2", "9 3 2 3", "12 4", "4 4")
 _WIDTH, _HEIGHT = 420, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 24, 30, 40
+_LEGEND_ROW, _LEGEND_COLUMNS = 16, 3
 _MARK = 2.6  # radius of a dot
 
 
@@ -99,7 +100,7 @@ def histogram(
             f'stroke-width="1.8"{_dash(number)}/>'
         )
     body += _legend([line.name for line in lines], dots=False)
-    return _chart(title, description, body)
+    return _chart(title, description, body, above=_room(len(lines)))
 
 
 def scatter(
@@ -120,7 +121,7 @@ def scatter(
             'stroke-width="1.2" stroke-opacity="0.75"/>'
         )
     body += _legend([dots.name for dots in series], dots=True)
-    return _chart(title, description, body)
+    return _chart(title, description, body, above=_room(len(series)))
 
 
 def bars(
@@ -215,25 +216,27 @@ def _frame(across: Axis, side: Axis, *, down: bool) -> Iterator[str]:
 
 
 def _legend(names: Sequence[str], *, dots: bool) -> Iterator[str]:
-    """At the upper right, on white."""
-    shown = [name if len(name) <= 16 else name[:15] + "…" for name in names]
-    width = 34 + 6.4 * max(map(len, shown), default=0)
-    x = _WIDTH - _RIGHT - width
-    yield (
-        f'<rect x="{x:.0f}" y="{_TOP}" width="{width:.0f}" '
-        f'height="{len(shown) * 15 + 4}" fill="#fff" fill-opacity="0.85"/>'
-    )
-    for number, name in enumerate(shown):
-        y = _TOP + 9 + number * 15
+    """Above the plot, where it hides nothing."""
+    width = (_WIDTH - _LEFT - _RIGHT) / _LEGEND_COLUMNS
+    rows = -(-len(names) // _LEGEND_COLUMNS)
+    for number, name in enumerate(names):
+        shown = name if len(name) <= 14 else name[:13] + "…"
+        row, column = divmod(number, _LEGEND_COLUMNS)
+        x, y = _LEFT + column * width, _TOP - 12 - (rows - 1 - row) * _LEGEND_ROW
         if dots:
-            path, dash = _mark(number, x + 16, y), ""
+            path, dash = _mark(number, x + 14, y), ""
         else:
-            path, dash = f"M{x + 4:.0f} {y}h24", _dash(number)
+            path, dash = f"M{x:.0f} {y}h28", _dash(number)
         yield (
             f'<path d="{path}" fill="none" stroke="{color(number)}" '
             f'stroke-width="1.8"{dash}/>'
-            f'<text x="{x + 32:.0f}" y="{y + 4}">{html.escape(name)}</text>'
+            f'<text x="{x + 33:.0f}" y="{y + 4}">{html.escape(shown)}</text>'
         )
+
+
+def _room(names: int) -> int:
+    """Height of the legend's rows after the first."""
+    return max(-(-names // _LEGEND_COLUMNS) - 1, 0) * _LEGEND_ROW
 
 
 def _number(value: float) -> str:
@@ -243,10 +246,17 @@ def _number(value: float) -> str:
 
 
 def _chart(
-    title: str, description: str, body: Sequence[str], *, height: int = _HEIGHT
+    title: str,
+    description: str,
+    body: Sequence[str],
+    *,
+    height: int = _HEIGHT,
+    above: int = 0,
 ) -> Chart:
+    height += above
     svg = (
-        f'<svg viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
+        f'<svg viewBox="0 {-above} {_WIDTH} {height}" width="{_WIDTH}" '
+        f'height="{height}" '
         f'role="img" aria-label="{html.escape(f"{title}. {description}")}" '
         f'xmlns="http://www.w3.org/2000/svg"><title>{html.escape(title)}</title>'
         f"<desc>{html.escape(description)}</desc>{''.join(body)}</svg>"

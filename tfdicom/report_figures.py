@@ -18,7 +18,7 @@ _BINS = 48
 _MOST_DOTS = 20_000  # in all charts together
 _DOTS = 1200  # in one of them
 # The plot of a chart is so much wider than high.
-_WIDER = 352 / 178
+_WIDER = 340 / 160
 
 
 def presence(manifest: Manifest, places: Sequence[int]) -> Iterator[Chart]:
