@@ -1,9 +1,9 @@
 """Writes the parts of the documentation that the code knows best.
 
-  python tools/docs.py          writes docs/record.md and the tables in README.md
-  python tools/docs.py --check  fails if they are not up to date
+  PYTHONPATH=. python tools/docs.py          writes the generated parts of all pages
+  PYTHONPATH=. python tools/docs.py --check  fails if they are not up to date
 
-A table in a Markdown file stands between the lines ``<!-- generated: NAME -->`` and
+A part of a Markdown file stands between the lines ``<!-- generated: NAME -->`` and
 ``<!-- end -->``.
 """
 
@@ -20,6 +20,9 @@ from tfdicom.convert_options import ConvertOptions
 from tfdicom.example_schema import FEATURES, SCHEMA_VERSION, Feature
 from tfdicom.input_options import InputOptions
 from tfdicom.reasons import FINDINGS, REASONS
+from tfdicom.serving.serve_options import ServeOptions
+from tools import api_reference, program_reference
+from tfdicom.serving.serve_options import ServeOptions
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -98,13 +101,23 @@ def augment_changes() -> str:
 
 
 TABLES = {
+    "api": api_reference.reference,
     "augment": augment_table,
     "augment_changes": augment_changes,
     "convert_flags": lambda: options.table(ConvertOptions),
     "input_options": lambda: options.table(InputOptions),
+    "serve_flags": lambda: options.table(ServeOptions),
     "reasons": reason_table,
+    "data_service_flags": lambda: program_reference.flag_table("data_service_main"),
+    "data_service_uses": lambda: program_reference.uses("data_service_main"),
     "findings": finding_table,
+    "inspect_flags": lambda: program_reference.flag_table(
+        "inspect_main", without_reader=True
+    ),
+    "inspect_uses": lambda: program_reference.uses("inspect_main"),
     "record": record_table,
+    "serve_flags": lambda: options.table(ServeOptions),
+    "serve_uses": lambda: program_reference.uses("serve_main"),
 }
 
 
