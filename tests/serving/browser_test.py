@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import synthetic
 from tests.serving.web_server import WebServer
 from tfdicom import dataset_reading
 
@@ -213,12 +214,7 @@ def test_grey_values_are_the_window(page, server, examples):
     example = _with_both(examples)
     query = "?window=200,300&mask=0&contour=0&smooth=0"
     _open(page, server, example.key, query)
-    drawn = _drawn(page)
-    rows, columns, _ = example.shape
-    size = min(drawn.shape[0] / rows, drawn.shape[1] / columns)
-    left = (drawn.shape[1] - columns * size) / 2
-    centres = [((np.arange(n) + 0.5) * size).astype(int) for n in (rows, columns)]
-    seen = drawn[centres[0]][:, centres[1] + int(left), 0]
+    seen = _greys(page, example, aspect=1)[..., 0]
     wanted = np.clip((example.image[..., 0] - 50.0) / 300, 0, 1) * 255
     differ = np.abs(seen - wanted) > 1
     assert differ.mean() < 0.001
@@ -527,6 +523,114 @@ def test_tab_order(page, server, examples):
         reached.append(page.evaluate("document.activeElement.id"))
     order = [reached.index(name) for name in ("canvas", "slice", "center", "preset")]
     assert order == sorted(order)
+
+
+@pytest.fixture(scope="module")
+def other_images(tmp_path_factory):
+    """A CT whose pixels are not square, and a picture in colours."""
+    folder = tmp_path_factory.mktemp("other images")
+    random = np.random.default_rng(5)
+    colors = random.integers(0, 256, (12, 16, 3)).astype(np.uint8)
+    tissue = random.integers(900, 1200, (12, 16, 1)).astype(np.int16)
+    scaled = {"modality": "CT", "intercept": -1024.0, "slope": 2.0}
+    frames = {
+        "ct": [synthetic.Frame(pixels=tissue, spacing=(1.0, 2.0), **scaled)],
+        "colors": [synthetic.Frame(pixels=colors, dtype="uint8", modality="XC")],
+    }
+    written = synthetic.write_dataset(folder / "d", {"train": frames})
+    server = WebServer(folder, f"--data_dir={folder / 'd'}", "--workers=1")
+    yield server.url, {one.patient: one for one in written["train"]}
+    server.close()
+
+
+def _greys(page, example, aspect):
+    """The colour in the middle of each pixel, float32 ``[rows, columns, 3]``."""
+    drawn = _drawn(page)
+    rows, columns, _ = example.shape
+    down = min(drawn.shape[0] / rows, drawn.shape[1] / (columns * aspect))
+    sizes = np.array([down, down * aspect])
+    corner = (np.array(drawn.shape[:2]) - sizes * (rows, columns)) / 2
+    places = [
+        (start + (np.arange(count) + 0.5) * size).astype(int)
+        for start, count, size in zip(corner, (rows, columns), sizes, strict=True)
+    ]
+    return drawn[np.ix_(*places)]
+
+
+def test_ct_in_its_units(page, other_images):
+    url, examples = other_images
+    one = examples["ct"]
+    page.goto(f"{url}/examples/{one.key}?mask=0&smooth=0")
+    page.wait_for_selector("canvas[data-shown]")
+    page.locator("#preset").select_option("Bone")
+    expect(page.locator("#window-shown")).to_contain_text("C 480 W 2500")
+    values = one.image[..., 0] * 2.0 - 1024
+    wanted = np.clip((values - (480 - 1250)) / 2500, 0, 1) * 255
+    seen = _greys(page, one, aspect=2.0)
+    np.testing.assert_allclose(seen, np.repeat(wanted[..., None], 3, 2), atol=1)
+
+
+def test_inverted(page, other_images):
+    """MONOCHROME1 is shown as it is meant: high values are dark."""
+    url, examples = other_images
+    one = examples["ct"]
+
+    def invert(route):
+        answer = route.fetch()
+        said = answer.json()
+        said["image"]["photometric_interpretation"] = "MONOCHROME1"
+        route.fulfill(response=answer, json=said)
+
+    query = "?mask=0&smooth=0&window=1000,1000"
+    page.goto(f"{url}/examples/{one.key}{query}")
+    page.wait_for_selector("canvas[data-shown]")
+    plain = _greys(page, one, aspect=2.0)
+    page.route(f"**/v1/examples/{one.key}", invert)
+    page.reload()
+    page.wait_for_selector("canvas[data-shown]")
+    np.testing.assert_allclose(_greys(page, one, aspect=2.0), 255 - plain, atol=1)
+
+
+def test_a_busy_server_is_asked_again(page, other_images, complaints):
+    url, examples = other_images
+    one = examples["ct"]
+    asked = []
+
+    def busy_once(route):
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            route.fulfill(status=503, headers={"Retry-After": "1"}, json={})
+        else:
+            route.continue_()
+
+    page.route("**/pixels*", busy_once)
+    page.goto(f"{url}/examples/{one.key}")
+    page.wait_for_selector("canvas[data-shown]")
+    assert len(asked) >= 2
+    assert all("503" in line for line in complaints)
+    complaints.clear()
+
+
+def test_what_the_server_says_is_shown(page, other_images, complaints):
+    url, examples = other_images
+    error = {"code": "failed", "message": "the record is damaged", "hint": "verify"}
+    page.route(
+        "**/masks*", lambda route: route.fulfill(status=500, json={"error": error})
+    )
+    page.goto(f"{url}/examples/{examples['ct'].key}")
+    alert = page.get_by_role("alert")
+    expect(alert).to_have_text("the record is damaged: verify")
+    assert all("500" in line for line in complaints)
+    complaints.clear()
+
+
+def test_colors(page, other_images):
+    url, examples = other_images
+    one = examples["colors"]
+    page.goto(f"{url}/examples/{one.key}?mask=0&smooth=0")
+    page.wait_for_selector("canvas[data-shown]")
+    seen = _greys(page, one, aspect=1.25 / 1.5)
+    np.testing.assert_allclose(seen, one.image, atol=1)
 
 
 @pytest.mark.parametrize("width", [390, 820])

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-_WIDTH, _RIGHT, _LETTER = 520, 60, 7
+_WIDTH, _RIGHT, _LETTER = 520, 60, 8.5
 _BAR, _GAP = 20, 8
 _HEIGHT, _TOP, _BOTTOM, _MARGIN = 220, 10, 34, 46
 _KINDS = 7  # colours and dashes
