@@ -56,6 +56,9 @@ def test_what_was_not_annotated_is_in_no_mask(tmp_path):
     inner = load(tmp_path, rows[frames[0].key]["mask inner"])
     outer = load(tmp_path, rows[frames[1].key]["mask outer"])
     assert "mask outer" not in rows[frames[0].key]
+    assert (
+        rows[frames[1].key]["mask outer"] == "series-p0_of_s001-002_mask_outer.nii.gz"
+    )
     assert (inner.shape[2], outer.shape[2]) == (4, 2)
     np.testing.assert_array_equal(inner.affine, image.affine)
     # Its first voxel lies where the second slice of the image does.
@@ -64,6 +67,17 @@ def test_what_was_not_annotated_is_in_no_mask(tmp_path):
     )
     found = np.asarray(outer.dataobj)
     np.testing.assert_array_equal(found[..., 0].T, frames[1].masks[1])
+
+
+def test_masks_of_single_phases(tmp_path):
+    frames = [
+        frame(at, phase=t, phases=2, slice_count=2, annotated="10" if t else "11")
+        for t in range(2)
+        for at in range(2)
+    ]
+    rows, _ = written(tmp_path, frames)
+    names = {row.get("mask outer") for row in rows.values()}
+    assert names == {None, "series-p0_p000-001_of_s000-001_p000_mask_outer.nii.gz"}
 
 
 def test_slope_and_intercept(tmp_path):

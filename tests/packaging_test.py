@@ -67,7 +67,11 @@ def test_wheel_holds_every_module_and_the_type_marker(wheel):
     there = {name for name in zipfile.ZipFile(wheel).namelist()}
     modules = (REPOSITORY / "tfdicom").rglob("*.py")
     wanted = {path.relative_to(REPOSITORY).as_posix() for path in modules}
-    assert wanted | {"tfdicom/py.typed"} <= there
+    for name in ("templates", "static"):  # what the pages are made of
+        for path in (REPOSITORY / "tfdicom" / "serving" / name).rglob("*.*"):
+            wanted.add(path.relative_to(REPOSITORY).as_posix())
+    data = {"tfdicom/py.typed", "tfdicom/templates/report.html"}
+    assert wanted | data <= there
     assert not {name for name in there if name.startswith(("tests", "tools"))}
 
 
@@ -89,6 +93,7 @@ def test_import_is_of_the_wheel_and_does_not_load_tensorflow(installed, tmp_path
         ("tfdicom_convert", "--input_dir"),
         ("tfdicom_data_service", "--role"),
         ("tfdicom_inspect", "--data_dir"),
+        ("tfdicom_serve", "--token_file"),
     ],
 )
 def test_command_explains_itself(installed, tmp_path, command, flag):

@@ -127,7 +127,7 @@ def _masks(
         parts = export_volumes.alike_parts(stack, lambda one: tuple(one.annotated))
         for annotated, part, is_whole in parts:
             if any(annotated):
-                file = f"{_part_name(name, part, is_whole)}_labels.nii.gz"
+                file = f"{_part_name(name, stack, part)}_labels.nii.gz"
                 yield "mask", file, _voxels(part, label_map), part, is_whole
         return
     for place, (class_name, word) in enumerate(
@@ -142,15 +142,17 @@ def _masks(
 
         for value, part, is_whole in export_volumes.alike_parts(stack, annotated_at):
             if value:
-                file = f"{_part_name(name, part, is_whole)}_mask_{word}.nii.gz"
+                file = f"{_part_name(name, stack, part)}_mask_{word}.nii.gz"
                 yield f"mask {class_name}", file, _voxels(part, mask_of), part, is_whole
 
 
-def _part_name(name: str, part: Stack, is_whole: bool) -> str:
-    if is_whole:
+def _part_name(name: str, stack: Stack, part: Stack) -> str:
+    if part is stack:
         return name
-    first, last = part.phases[0][0], part.phases[0][-1]
-    return f"{name}_of_{first.key[:8]}-{last.key[:8]}"
+    slices = export_volumes.span("s", [one.slice_index for one in part.phases[0]])
+    phase = part.phase_name if part.phase_name != stack.phase_name else ""
+    where = "_".join(filter(None, (slices, phase))) or part.first.key[:8]
+    return f"{name}_of_{where}"
 
 
 def _save(
@@ -175,7 +177,7 @@ def _save(
         step = float(np.median(np.diff(known))) if len(known) == len(times) else 1.0
         image.header.set_zooms((*image.header.get_zooms()[:3], max(step, 0.0)))
     with files.written_whole(path) as file:
-        file.write(gzip.compress(image.to_bytes(), mtime=0))
+        file.write(gzip.compress(image.to_bytes(), 6, mtime=0))
 
 
 def _is_rigid(affine: np.ndarray) -> bool:

@@ -53,11 +53,12 @@ class Stack:
         if one.rater:
             parts.append(f"r{one.rater[:8]}")
         if self.is_part:
-            parts.append(_span("s", [f.slice_index for f in self.phases[0]]))
+            parts.append(span("s", [f.slice_index for f in self.phases[0]]))
         return "_".join(filter(None, [*parts, self.phase_name]))
 
 
-def _span(letter: str, numbers: Sequence[int | None]) -> str:
+def span(letter: str, numbers: Sequence[int | None]) -> str:
+    """The first and last of some numbers as a part of a name: ``s002-010``."""
     known = [number for number in numbers if number is not None]
     if not known:
         return ""
@@ -109,7 +110,7 @@ def _stacks_of_group(members: Sequence[FrameExample]) -> Iterator[Stack]:
             yield Stack(
                 phases,
                 is_part=count is not None and len(phases[0]) < count,
-                phase_name=_span("p", numbers) if _has_phases(members[0]) else "",
+                phase_name=span("p", numbers) if _has_phases(members[0]) else "",
             )
 
 
@@ -217,5 +218,5 @@ def alike_parts(
             frames = phase[at : at + count]
             at += count
             number = frames[0].phase_index or 0
-            name = _span("p", [number]) if len(stack.phases) > 1 else stack.phase_name
+            name = span("p", [number]) if len(stack.phases) > 1 else stack.phase_name
             yield value, Stack((frames,), is_part=True, phase_name=name), False
