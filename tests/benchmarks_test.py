@@ -191,5 +191,18 @@ def test_beam_is_compared_by_what_it_writes_and_uses():
     assert all(float(cell) > 0 for row in kinds[2:] for cell in row[2:])
 
 
+def test_serve():
+    pytest.importorskip("gunicorn")
+    batches, pages = _tables(_run("serve.py", "--smoke"))[-2:]
+    assert [row[:2] for row in batches[2:]] == [
+        ["plain", "bytes"],
+        ["plain", "arrays"],
+        ["standard", "bytes"],
+        ["standard", "arrays"],
+    ]
+    assert all(float(row[3]) > 0 for row in batches[2:])
+    assert len(pages) == 9
+
+
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

@@ -79,6 +79,12 @@ def test_package_is_two_libraries(tmp_path):
     assert graph["tfdicom.version"] == set()
 
 
+def test_a_package_has_what_its_pages_are_made_of(tmp_path):
+    files = {"tfdicom/web/__init__.py": "", "tfdicom/web/templates/page.html": ""}
+    texts = build_files.build_files(_tree(tmp_path, files))
+    assert 'data = glob(["templates/**"]),' in texts[pathlib.Path("tfdicom/web/BUILD")]
+
+
 def test_scripts_import_their_neighbours(tmp_path):
     files = {"examples/train.py": "from unet import make", "examples/unet.py": ""}
     assert _graph(tmp_path, files)["examples.train"] == {"examples.unet"}
