@@ -22,7 +22,6 @@ from tfdicom.input_options import InputOptions
 from tfdicom.reasons import FINDINGS, REASONS
 from tfdicom.serving.serve_options import ServeOptions
 from tools import api_reference, program_reference
-from tfdicom.serving.serve_options import ServeOptions
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -106,7 +105,6 @@ TABLES = {
     "augment_changes": augment_changes,
     "convert_flags": lambda: options.table(ConvertOptions),
     "input_options": lambda: options.table(InputOptions),
-    "serve_flags": lambda: options.table(ServeOptions),
     "reasons": reason_table,
     "data_service_flags": lambda: program_reference.flag_table("data_service_main"),
     "data_service_uses": lambda: program_reference.uses("data_service_main"),
