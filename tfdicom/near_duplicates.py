@@ -25,6 +25,9 @@ _BLOCK = 1024  # images compared with others at a time
 _SMALL = 256
 _ALONE = 1 << 18  # multiplications that one thread does
 _TABLES = 24
+_TABLES_FOR_ALL = 3
+_LIKEST = 8  # of each image among others at a time, where very many are alike
+_MOST_MEMBERS = 2048  # of a bucket that are compared with each other
 _MEMBERS = 64  # of a bucket, aimed at
 _MAIN_DIRECTIONS = 32
 
@@ -124,7 +127,7 @@ def find_near_duplicates(
     cells = cells.reshape(len(rows), LENGTH)
     _, owned = np.unique([owners[row] for row in rows], return_inverse=True)
     likest = _Likest(cells, owned)
-    for members in _buckets(cells):
+    for members in _buckets(cells, likest):
         likest.compare(members)
     pairs = {
         tuple(sorted((place, int(other)))): float(likeness)
@@ -160,6 +163,8 @@ class _Likest:
                 alike = np.abs(_products(first, second))
                 close = alike >= LEAST_LIKENESS
                 close &= self._owned[some][:, np.newaxis] != self._owned[others]
+                if np.count_nonzero(close) > _LIKEST * len(some):
+                    close = _likest(np.where(close, alike, 0))
                 ones, twos = np.nonzero(close)
                 if len(ones):
                     self._enter(some[ones], others[twos], alike[ones, twos])
@@ -202,6 +207,17 @@ def _products(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.concatenate([first[at : at + rows] @ second.T for at in parts])
 
 
+def _likest(alike: np.ndarray) -> np.ndarray:
+    """Of a table of likenesses, the largest of each row and of each column."""
+    chosen = np.zeros(alike.shape, bool)
+    for axis in (0, 1):
+        count = min(_LIKEST, alike.shape[axis])
+        places = np.argpartition(alike, -count, axis=axis)
+        places = np.take(places, np.arange(-count, 0), axis=axis)
+        np.put_along_axis(chosen, places, values=True, axis=axis)
+    return chosen & (alike > 0)
+
+
 def _unit(cells: np.ndarray) -> np.ndarray:
     """Float32 ``[n, ...]`` of mean 0 and length 1, so that products correlate."""
     flat = cells.reshape(len(cells), -1).astype(np.float32)
@@ -219,17 +235,31 @@ def _detail(cells: np.ndarray) -> np.ndarray:
     return _unit(grid - smooth)
 
 
-def _buckets(cells: np.ndarray) -> Iterator[np.ndarray]:
+def _buckets(cells: np.ndarray, likest: _Likest) -> Iterator[np.ndarray]:
     """Places of images that may be alike; all of them, if they are few."""
     count = len(cells)
     if count <= _COMPARED_ALL:
         if count:
             yield np.arange(count)
         return
-    for hashes in _hashes(cells, math.ceil(math.log2(count / _MEMBERS))):
+    tables = _hashes(cells, math.ceil(math.log2(count / _MEMBERS)))
+    for table, hashes in enumerate(tables):
         order = np.argsort(hashes, kind="stable")
         ends = np.flatnonzero(np.diff(hashes[order])) + 1
-        yield from (one for one in np.split(order, ends) if len(one) > 1)
+        for members in np.split(order, ends):
+            if table >= _TABLES_FOR_ALL:
+                # Where very many look alike, one that was found is not looked at again.
+                members = members[likest.other[members] < 0]
+            yield from _parts(members, table)
+
+
+def _parts(members: np.ndarray, table: int) -> Iterator[np.ndarray]:
+    """A bucket; one of very many that all look alike in parts, others in each table."""
+    if len(members) > _MOST_MEMBERS:
+        members = np.roll(members, table * _MOST_MEMBERS // _TABLES)
+    for start in range(0, len(members), _MOST_MEMBERS):
+        if len(members) - start > 1:
+            yield np.sort(members[start : start + _MOST_MEMBERS])
 
 
 def _directions(cells: np.ndarray) -> np.ndarray:
