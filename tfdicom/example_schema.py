@@ -187,8 +187,8 @@ class FrameExample:
     units: str | None = _feature(
         "image/units",
         TEXT,
-        "Rescale Type (0028,1054) or Units (0054,1001), as `HU` or `BQML`; absent where "
-        "they are no term that is known.",
+        "Rescale Type (0028,1054) or Units (0054,1001), as `HU` or `BQML`; absent "
+        "where they are no term that is known.",
         optional=True,
     )
     photometric_interpretation: str = _feature(
@@ -203,11 +203,14 @@ class FrameExample:
         shape=(2,),
         optional=True,
     )
-    modality: str = _feature("image/modality", TEXT, "Modality (0008,0060); empty if unknown.")
+    modality: str = _feature(
+        "image/modality", TEXT, "Modality (0008,0060); empty if unknown."
+    )
     manufacturer: str | None = _feature(
         "image/manufacturer",
         TEXT,
-        "Manufacturer (0008,0070); absent where it is not made of words that are known.",
+        "Manufacturer (0008,0070); absent where it is not made of words that are "
+        "known.",
         optional=True,
     )
     model: str | None = _feature(

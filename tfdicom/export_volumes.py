@@ -159,9 +159,14 @@ def _goes_on(
         return False
     if len(run) == 1:
         return True
-    usual = np.subtract(run[1].position, run[0].position)
+    usual = _step(run[0], run[1])
     tolerance = _STEP_TOLERANCE * max(1.0, float(np.linalg.norm(usual)))
     return bool(np.abs(step - usual).max() <= tolerance)
+
+
+def _step(first: FrameExample, second: FrameExample) -> np.ndarray:
+    """From one frame to another, ``[3]``, millimetres; both say where they lie."""
+    return np.array(second.position, float) - np.array(first.position, float)
 
 
 def affine(frames: Sequence[FrameExample]) -> np.ndarray:
@@ -181,8 +186,7 @@ def affine(frames: Sequence[FrameExample]) -> np.ndarray:
         raise ValueError(f"example {frames[0].key} does not say where it lies")
     row, column = np.reshape(plane.orientation, (2, 3))
     if len(frames) > 1:
-        whole = np.subtract(frames[-1].position, frames[0].position)
-        step = whole / (len(frames) - 1)
+        step = _step(frames[0], frames[-1]) / (len(frames) - 1)
     else:
         step = plane.normal * (frames[0].slice_spacing or _UNKNOWN_STEP_MM)
     found = np.eye(4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pydicom
@@ -56,7 +57,7 @@ def _device(dataset: pydicom.Dataset, keyword: str) -> str | None:
 
 def _has_unknown_text(dataset: pydicom.Dataset) -> bool:
     """Whether a text that records hold was left out, as it might name somebody."""
-    checked = {
+    checked: dict[str, Callable[[str], object]] = {
         "Modality": known_terms.known_modality,
         "Manufacturer": known_terms.known_device,
         "ManufacturerModelName": known_terms.known_device,

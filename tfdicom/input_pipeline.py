@@ -73,8 +73,8 @@ def input_fn(
       ``(image, {name: label})``: float32 or int64 ``[batch]``, docs/tables.md. With
       ``with_info`` a dict comes last: ``key``, ``patient``, ``series``, ``rater``
       (text), ``age_band``, ``sex`` (text, empty if not kept), ``weight`` (int64, kg, -1
-      if not kept), ``acquisition_group``, ``slice_index``, ``phase_index`` (int64, -1 if
-      absent), ``key_hash``, ``epoch``, ``occurrence`` (int64: what the random numbers
+      if not kept), ``acquisition_group``, ``slice_index``, ``phase_index`` (int64, -1
+      if absent), ``key_hash``, ``epoch``, ``occurrence`` (int64: what the random numbers
       come from); float32, mm, NaN if absent: ``spacing`` (``[batch, 2]``: between
       rows, between columns of the source), ``slice_spacing``, ``position`` (``[batch,
       3]``) and ``orientation`` (``[batch, 6]``); ``source_size`` (int64 ``[batch,

@@ -37,7 +37,7 @@ class Line:
     """A histogram as one line: its name, and the height of each bin."""
 
     name: str
-    heights: Sequence[float]
+    heights: Sequence[float] | np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)

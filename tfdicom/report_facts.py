@@ -223,7 +223,7 @@ def _count(
     rescale = Rescale(
         example.rescale_slope,
         example.rescale_intercept,
-        example.padding and (example.padding[0], example.padding[1]),
+        (example.padding[0], example.padding[1]) if example.padding else None,
     )
     image = example.image
     tallies[split, kind, ALL_PIXELS].add(count_pixels(image, rescale))

@@ -181,8 +181,9 @@ def greys(manifest: Manifest, facts: DatasetFacts) -> Table:
             shown += [floats[percentile_index(one)] for one in _GREY_PERCENTILES]
             name = what or "all pixels"
             rows.append((kind, name, split, f"{counts.count:,}", *map(_figure, shown)))
-    head = ("kind", "pixels of", "split", "pixels", "mean", "deviation")
-    head += tuple(f"{one:g} %" for one in _GREY_PERCENTILES)
+    percentiles = (f"{one:g} %" for one in _GREY_PERCENTILES)
+    figures = ("pixels", "mean", "deviation", *percentiles)
+    head = ("kind", "pixels of", "split", *figures)
     caption = "Grey values (stored value x slope + intercept, without padding)"
     return Table(caption, head, rows)
 

@@ -247,8 +247,8 @@ def _build_file(
         deps = _labels(graph[name], folder, modules)
         stem = _target(name)
         if modules[name].is_test:
-            data = ["//:test_data", ":test_data"] if in_tests else ["//:test_data"]
-            rules.append(_rule("py_test", stem, modules[name].path.name, deps, data))
+            inputs = ["//:test_data", ":test_data"] if in_tests else ["//:test_data"]
+            rules.append(_rule("py_test", stem, modules[name].path.name, deps, inputs))
         else:
             file = modules[name].path.name
             data = _package_data(root / folder) if stem == "init" else None
