@@ -22,7 +22,7 @@ from tfdicom.announcements import announce
 from tfdicom.example_groups import Group, example_groups
 from tfdicom.input_options import InputOptions
 from tfdicom.input_plan import InputPlan
-from tfdicom.kernel import keep_freed_memory
+from tfdicom.kernel import as_written, keep_freed_memory
 from tfdicom.plan_reading import plan_reading
 from tfdicom.serving.errors import ApiError
 from tfdicom.serving.served import ServedDataSet
@@ -182,19 +182,32 @@ class BatchMaker:
 def _finished(
     plan: InputPlan, records: tf.Tensor, turns: tf.Tensor, seed: tf.Tensor
 ) -> Any:
-    """What the pipeline's maps do, for one batch."""
+    """What the pipeline's maps do, for one batch.
+
+    They are maps here too: TensorFlow rewrites other graph functions in another way,
+    multiplies constants in another order, and large angles come out otherwise.
+    """
+
+    @as_written
+    def parse(records: tf.Tensor, turns: tf.Tensor) -> Any:
+        return frame_batch.parse_batch(records, turns, plan), turns
+
+    @as_written
+    def finish(tensors: frame_batch.Tensors, turns: tf.Tensor) -> Any:
+        full, turns = frame_batch.filled(tensors, turns, plan.options.batch_size)
+        if plan.is_random:
+            full["seed"] = seed
+        return frame_batch.finish(full, turns, plan)
+
     if plan.uniform:
-        tensors = frame_batch.parse_batch(records, turns, plan)
+        parsed = tf.data.Dataset.from_tensors((records, turns)).map(parse)
     else:
         whole = dataclasses.replace(plan.options, drop_remainder=False)
         one_by_one = tf.data.Dataset.from_tensor_slices((records, turns))
-        tensors, turns = input_pipeline.parsed(
+        parsed = input_pipeline.parsed(
             one_by_one, dataclasses.replace(plan, options=whole)
-        ).get_single_element()
-    tensors, turns = frame_batch.filled(tensors, turns, plan.options.batch_size)
-    if plan.is_random:
-        tensors["seed"] = seed
-    return frame_batch.finish(tensors, turns, plan)
+        )
+    return parsed.map(finish).get_single_element()
 
 
 def _named(element: Sequence[Any], plan: InputPlan) -> dict[str, np.ndarray]:
