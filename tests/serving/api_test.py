@@ -248,9 +248,10 @@ def test_history_says_no_place(real, sunnybrook_dataset):
     one = next(one for one in examples.values() if min(one.pixel_count))
     found = client.get(f"/v1/examples/{one.key}/history").json
     topics = [topic for topic, _ in found["lines"]]
-    assert topics == ["image", "contour", "contour", "rules", "class", "class"]
+    drawn = ["image", "contour", "contour", "rules", "outline", "outline"]
+    assert topics == [*drawn, "class", "class"]
     text = dict(found["lines"])
-    assert text["class"].startswith(f"outer: {one.pixel_count[1]} pixels, contours")
+    assert text["class"].startswith(f"outer: {one.pixel_count[1]} pixels")
     assert "edge rule half_covered" in text["rules"]
     assert "/" not in str(found["lines"])
 
