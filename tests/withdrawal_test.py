@@ -10,6 +10,7 @@ from tfdicom import (
     conversion_state,
     convert_main,
     dataset_index,
+    files,
     manifest,
     shard_results,
     tfrecord_file,
@@ -153,10 +154,88 @@ def test_files_of_who_was_withdrawn_do_not_come_back(source, tmp_path):
     with pytest.raises(ValueError, match=words):
         convert(source.root, output, **options, overwrite=True)
     assert files_of(output) == after
-    (path,) = (tmp_path / "config" / "tfdicom").glob("withdrawn-*")
-    assert path.stat().st_mode & 0o077 == 0
-    path.unlink()
-    assert len(convert(source.root, output, **options).written) == 1
+    # Neither another way to the folder nor another place of it makes a difference.
+    (tmp_path / "link").symlink_to(output)
+    with pytest.raises(ValueError, match=words):
+        convert(source.root, tmp_path / "in" / ".." / "link", **options)
+    output.rename(tmp_path / "moved")
+    with pytest.raises(ValueError, match=words):
+        convert(source.root, tmp_path / "moved", **options)
+    assert len(examples(tmp_path / "moved")) == 12
+    convert(source.root, tmp_path / "another", **options)
+    assert len(examples(tmp_path / "another")) == 14
+
+
+@pytest.mark.slow
+def test_withdrawal_that_is_stopped_at_any_file_is_gone_on_with(
+    source, tmp_path, monkeypatch
+):
+    convert(source.root, tmp_path / "out", **options_of(source, tmp_path / "out"))
+    whole = tmp_path / "whole"
+    shutil.copytree(tmp_path / "out", whole)
+    taken_out(whole)
+    for stop in range(100):
+        output = tmp_path / f"{stop}"
+        shutil.copytree(tmp_path / "out", output)
+        with monkeypatch.context() as patch:
+            moves = _stop_at(patch, stop)
+            try:
+                taken_out(output)
+            except Stopped:
+                pass
+        result = taken_out(output)
+        assert result.examples in (2, 0)
+        assert files_of(output) == files_of(whole), stop
+        if moves[0] <= stop:
+            break
+    assert stop > 8
+
+
+class Stopped(BaseException):
+    """As a kill, which nothing catches."""
+
+
+def _stop_at(patch, stop):
+    """Lets the file operation with this number raise, and those after it."""
+    count = [0]
+
+    def counted(original):
+        def operation(*arguments, **keywords):
+            count[0] += 1
+            if count[0] > stop:
+                raise Stopped
+            return original(*arguments, **keywords)
+
+        return operation
+
+    for name in ("move", "write_text"):
+        patch.setattr(files, name, counted(getattr(files, name)))
+    return count
+
+
+def test_fixed_splits_stay_fixed(source, tmp_path):
+    output = tmp_path / "out"
+    options = {**options_of(source, output), "split": "train:0.6,test:0.4"}
+    convert(source.root, output, **options, fixed_splits="test")
+    before = conversion_state.read_state(output)
+    assert before.fixed_splits == ("test",)
+    grown = source_folders.write_folder(
+        source.root, patients=[*PATIENTS, "P7A", "P8A", "P9A"]
+    )
+    convert(grown.root, output, **options)
+    after = manifest.load_manifest(output)
+    assert after.options["fixed_splits"] == ["test"]
+    assert {one for one, name in after.split_table.items() if name == "test"} == {
+        one for one, name in before.split_table.items() if name == "test"
+    }
+    assert len(after.split_table) == 10
+
+
+def test_header_cache_in_the_data_set_is_refused(source, tmp_path):
+    output = tmp_path / "out"
+    with pytest.raises(ValueError, match="header_cache=.*must not lie in the data set"):
+        convert(source.root, output, header_cache=str(output / "cache"))
+    assert not output.exists()
 
 
 def test_what_cannot_be_withdrawn(source, tmp_path):

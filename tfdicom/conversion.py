@@ -159,9 +159,10 @@ def _convert(
     pseudonyms = identity_of(options)
     before = _before(output, aside, options, pseudonyms)
     prepared = prepare(options, pseudonyms=pseudonyms, before=before)
-    withdrawal.refuse_withdrawn(output, pseudonyms, prepared.ledger.owners)
+    withdrawn = withdrawal.withdrawn_from(output)
+    withdrawal.refuse_withdrawn(output, withdrawn, pseudonyms, prepared.ledger.owners)
     replaces = options.overwrite and (output / MANIFEST).exists()
-    state = _state(prepared, replaces=replaces)
+    state = _state(prepared, withdrawn, replaces=replaces)
     if before:
         _refuse_vanished(before, state, prepared, output)
     cache = header_cache.cache_path(options.header_cache, prepared.folder)
@@ -243,7 +244,9 @@ def _before(
     return before
 
 
-def _state(prepared: Preparation, *, replaces: bool) -> ConversionState:
+def _state(
+    prepared: Preparation, withdrawn: tuple[str, ...], *, replaces: bool
+) -> ConversionState:
     plan, pseudonyms = prepared.plan, prepared.pseudonyms
     counts = collections.Counter(shard.split for shard in plan.shards)
     digest = conversion_state.input_digest
@@ -258,6 +261,8 @@ def _state(prepared: Preparation, *, replaces: bool) -> ConversionState:
         classes=tuple((one.name, one.expression) for one in prepared.rules.classes),
         inputs=tuple(sorted(digest(pseudonyms, one) for one in prepared.survey.files)),
         replaces=replaces,
+        fixed_splits=tuple(plan.split_options["fixed_splits"]),
+        withdrawn=withdrawn,
     )
 
 

@@ -66,6 +66,8 @@ class ConversionState:
       contour_shift: Columns and rows that it adds.
       classes: Name and expression of each class.
       inputs: First digits of the pseudonym of every input file, sorted.
+      fixed_splits: Splits that nobody enters any more.
+      withdrawn: Keyed digest of each patient who was withdrawn.
       replaces: Whether it is to replace another data set.
       version: Of tfdicom.
       schema_version: Of the records.
@@ -81,6 +83,8 @@ class ConversionState:
     classes: tuple[tuple[str, str], ...]
     inputs: tuple[str, ...]
     replaces: bool = False
+    fixed_splits: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
     version: str = VERSION
     schema_version: int = SCHEMA_VERSION
 
@@ -124,7 +128,8 @@ def read_state(folder: pathlib.Path) -> ConversionState | None:
     try:
         fields = json.loads(path.read_bytes())
         fields["contour_shift"] = tuple(fields["contour_shift"])
-        fields["inputs"] = tuple(fields["inputs"])
+        for name in ("inputs", "fixed_splits", "withdrawn"):
+            fields[name] = tuple(fields.get(name, ()))
         fields["classes"] = tuple((name, text) for name, text in fields["classes"])
         replaces = (folder / CONVERSION / _REPLACES).exists()
         return ConversionState(**fields, replaces=replaces)

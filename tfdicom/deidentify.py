@@ -136,6 +136,8 @@ def private_path(pseudonyms: Pseudonyms, output_dir: str, kind: str) -> pathlib.
 
     For public data, which has no key file, in the user's configuration folder.
     """
+    if "://" not in output_dir:  # a folder has many names: links, and ways up and down
+        output_dir = str(pathlib.Path(output_dir).resolve())
     folder = (pseudonyms.path or _default_path()).parent
     return folder / f"{kind}-{pseudonyms.of('data set', output_dir)[:12]}"
 

@@ -103,7 +103,9 @@ def take_place(output: pathlib.Path) -> None:
     aside = output / ASIDE
     if not (aside / MANIFEST).exists():
         return
-    with _interrupts_wait():
+    # Copies in a store take their time: there, Ctrl-C ends, and the next call goes on.
+    local = isinstance(output, pathlib.Path)
+    with _interrupts_wait() if local else contextlib.nullcontext():
         files.check_held(output)
         (output / MANIFEST).unlink(missing_ok=True)
         for name in _stale(output, aside):

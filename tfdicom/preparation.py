@@ -16,6 +16,7 @@ from tfdicom.convert_options import ALL, DEFAULT_SPLIT, ConvertOptions
 from tfdicom.deidentify import Pseudonyms, key_path, load_pseudonyms
 from tfdicom.dicom import PixelRules
 from tfdicom.drawing import AnnotationRules
+from tfdicom.header_cache import NO_CACHE
 from tfdicom.label_kinds import LabelInfo
 from tfdicom.label_table import (
     FrameIdentity,
@@ -75,7 +76,12 @@ def prepare(
     if not files.is_folder(folder):
         raise ValueError(f"input_dir={options.input_dir}: there is no such folder")
     pseudonyms = pseudonyms or identity_of(options)
-    choice = choose_splits(options, pseudonyms, before.split_table if before else None)
+    choice = choose_splits(
+        options,
+        pseudonyms,
+        before.split_table if before else None,
+        before.fixed_splits if before else (),
+    )
     ledger = Ledger(pseudonyms)
     table = read_label_table(options.labels) if options.labels else None
     check_stratify_label(choice.stratify, table)
@@ -251,6 +257,14 @@ def identity_of(options: ConvertOptions) -> Pseudonyms:
     output = files.path_of(options.output_dir).resolve()
     if path and options.output_dir and output in path.resolve().parents:
         raise ValueError(f"id_key_file={path}: the key must not lie in the data set")
+    cache = options.header_cache
+    if cache and cache != NO_CACHE and options.output_dir:
+        folder = files.path_of(cache).resolve()
+        if output in (folder, *folder.parents):
+            raise ValueError(
+                f"header_cache={cache}: headers name patients, so that they must not "
+                "lie in the data set"
+            )
     if path and options.dry_run and not path.exists():
         return Pseudonyms(b"")  # a plan shows no pseudonym, and makes no key
     pseudonyms, made = load_pseudonyms(options.id_key_file)

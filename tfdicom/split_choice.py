@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfdicom import files, splits
@@ -56,6 +56,7 @@ def choose_splits(
     options: ConvertOptions,
     pseudonyms: Pseudonyms,
     frozen: Mapping[str, str] | None = None,
+    fixed_before: Sequence[str] = (),
 ) -> SplitChoice:
     """Brings together what is asked for and what is so already.
 
@@ -63,12 +64,14 @@ def choose_splits(
       options: The conversion's.
       pseudonyms: Of the conversion.
       frozen: Split by pseudonym in the data set that is extended.
+      fixed_before: Its splits that nobody enters any more; they stay so.
 
     Raises:
       ValueError: A file cannot be read, or two of these contradict each other.
     """
     asked = _asked(options)
-    fixed, salt = options.fixed_split_names, options.split_salt
+    fixed = tuple(dict.fromkeys([*fixed_before, *options.fixed_split_names]))
+    salt = options.split_salt
     table = dict(frozen or {})
     if options.splits_from:
         earlier = read_earlier_splits(options.splits_from, pseudonyms)

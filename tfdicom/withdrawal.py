@@ -1,8 +1,8 @@
 """Takes a patient out of a data set, and proves that nothing of them is left.
 
 Shards are written again without the patient's records; nothing of the sources is read.
-Who was withdrawn is known beside the key only, so that a later conversion does not
-bring them back.
+The state of the data set keeps a keyed digest of who was withdrawn, so that a later
+conversion does not bring them back.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import dataclasses
 import json
 import pathlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from tfdicom import conversion_state, deidentify, files, output_folder, shard_results
+from tfdicom.conversion_state import ConversionState
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.dataset_files import merge_contents, split_infos, write_index
 from tfdicom.deidentify import Pseudonyms
@@ -35,7 +36,6 @@ from tfdicom.sharding import virtual_bucket
 from tfdicom.shards import copy_without
 from tfdicom.tfrecord_file import read_records
 
-_KIND = "withdrawn"
 _HEXADECIMAL = re.compile(rb"[0-9a-f]{16,}")
 
 
@@ -71,36 +71,55 @@ def withdraw(options: ConvertOptions, pseudonyms: Pseudonyms) -> Withdrawal:
         one, or a conversion into the data set is unfinished.
     """
     output = files.path_of(options.output_dir)
-    manifest = load_manifest(output)
+    if not files.exists(output / output_folder.ASIDE / MANIFEST):
+        load_manifest(output)  # or there is none, and nothing is to be made
     with output_folder.workspace(output) as aside:
-        state = conversion_state.read_state(output)
-        if conversion_state.read_state(aside):
-            raise ValueError(
-                f"{output}: a conversion into this data set is unfinished; let it end "
-                "first"
-            )
-        if state is None:
-            raise ValueError(
-                f"{output} has no folder {CONVERSION}, without which no patient can be "
-                "withdrawn; take them out of the input and convert anew with "
-                "--overwrite"
-            )
-        if state.identity_key != pseudonyms.fingerprint:
-            raise ValueError(
-                f"{output} was made with another key of the pseudonyms; name that key "
-                "with --id_key_file"
-            )
-        patient = _pseudonym(options.withdraw or "", manifest, pseudonyms)
+        manifest = load_manifest(output)
+        state = _state(output, aside, pseudonyms)
+        name = options.withdraw or ""
+        patient = _pseudonym(name, manifest, state, pseudonyms)
         results = list(_results(output, manifest))
-        with _all_or_nothing(aside):
+        if patient in manifest.split_table:
             traces = _traces(results, list(read_ledger(output)), patient)
-            gone, shard = _write(output, aside, manifest, state, results, patient)
-        _remember(output, pseudonyms, patient)
-        output_folder.take_place(output)
-    _forget(output, pseudonyms, patient)
+            with _all_or_nothing(aside):
+                gone, shard = _write(
+                    output, aside, manifest, state, results, patient, pseudonyms
+                )
+            examples, split = len(gone.entries), manifest.split_table[patient]
+            output_folder.take_place(output)
+        else:  # this was stopped after the records had gone
+            traces = frozenset(
+                {patient, *_known_to_crosswalk(output, pseudonyms, patient)}
+            )
+            examples, split, shard = 0, "", ""
     searched = _prove(output, manifest.compression, traces)
-    split = manifest.split_table[patient]
-    return Withdrawal(split, shard, len(gone.entries), searched, len(traces))
+    _forget(output, pseudonyms, patient)
+    return Withdrawal(split, shard, examples, searched, len(traces))
+
+
+def _state(
+    output: pathlib.Path, aside: pathlib.Path, pseudonyms: Pseudonyms
+) -> ConversionState:
+    """The data set's state, where a patient may be withdrawn from it."""
+    state = conversion_state.read_state(output)
+    if state is None:
+        raise ValueError(
+            f"{output} has no folder {CONVERSION}, without which no patient can be "
+            "withdrawn; take them out of the input and convert anew with --overwrite"
+        )
+    if state.identity_key != pseudonyms.fingerprint:
+        raise ValueError(
+            f"{output} was made with another key of the pseudonyms; name that key with "
+            "--id_key_file"
+        )
+    unfinished = conversion_state.read_state(aside)
+    if unfinished and len(unfinished.withdrawn) > len(state.withdrawn):
+        output_folder.clear(aside)  # a withdrawal that was stopped
+    elif unfinished:
+        raise ValueError(
+            f"{output}: a conversion into this data set is unfinished; let it end first"
+        )
+    return state
 
 
 @contextlib.contextmanager
@@ -112,9 +131,13 @@ def _all_or_nothing(aside: pathlib.Path) -> Iterator[None]:
         raise
 
 
-def _pseudonym(name: str, manifest: Manifest, pseudonyms: Pseudonyms) -> str:
+def _pseudonym(
+    name: str, manifest: Manifest, state: ConversionState, pseudonyms: Pseudonyms
+) -> str:
     for patient in (pseudonyms.of("patient", name), name):
         if patient in manifest.split_table:
+            return patient
+        if _digest(pseudonyms, patient) in state.withdrawn:
             return patient
     raise ValueError(
         f"withdraw={name!r}: no such patient is among the {len(manifest.split_table)} "
@@ -133,9 +156,10 @@ def _write(
     output: pathlib.Path,
     aside: pathlib.Path,
     manifest: Manifest,
-    state: conversion_state.ConversionState,
+    state: ConversionState,
     results: list[ShardResult],
     patient: str,
+    pseudonyms: Pseudonyms,
 ) -> tuple[PatientResult, str]:
     """Writes aside all that changes, the manifest last."""
     split = manifest.split_table[patient]
@@ -166,6 +190,7 @@ def _write(
             split_table=table,
             buckets=buckets,
             inputs=tuple(one for one in state.inputs if one not in digests),
+            withdrawn=tuple(sorted({*state.withdrawn, _digest(pseudonyms, patient)})),
         ),
     )
     write_index(aside, results)
@@ -268,34 +293,46 @@ def _contents(output: pathlib.Path, compression: str) -> Iterator[tuple[str, byt
             yield path.name, path.read_bytes()
 
 
+def withdrawn_from(output: pathlib.Path) -> tuple[str, ...]:
+    """Digests of the patients who were withdrawn from a data set."""
+    states = map(conversion_state.read_state, (output, output / output_folder.ASIDE))
+    return tuple(sorted({one for state in states if state for one in state.withdrawn}))
+
+
 def refuse_withdrawn(
-    output: pathlib.Path, pseudonyms: Pseudonyms, owners: Mapping[str, Owner]
+    output: pathlib.Path,
+    withdrawn: Collection[str],
+    pseudonyms: Pseudonyms,
+    owners: Mapping[str, Owner],
 ) -> None:
     """Refuses an input folder that still has files of patients who were withdrawn.
 
     Args:
       output: The data set that they were withdrawn from.
+      withdrawn: From ``withdrawn_from``.
       pseudonyms: Made with its key.
       owners: Patients of the input files, by path.
 
     Raises:
       ValueError: There are such files; names the first few.
     """
-    list_path = deidentify.private_path(pseudonyms, str(output.absolute()), _KIND)
-    if not list_path.exists():
+    if not withdrawn:
         return
-    withdrawn = set(list_path.read_text().split())
+    gone = {
+        patient: _digest(pseudonyms, patient) in withdrawn
+        for patient in {patient for patient, _ in owners.values()}
+    }
     found = sorted(
         path
         for path, (patient, _) in owners.items()
-        if "#" not in path and _digest(pseudonyms, patient) in withdrawn
+        if "#" not in path and gone[patient]
     )
     if found:
         more = ", ..." if len(found) > 5 else ""
         raise ValueError(
             f"{len(found)} input files are of patients who were withdrawn from "
             f"{output}: {', '.join(found[:5])}{more}. Take them out of the input "
-            f"folder; or delete {list_path}, if the patients may come back"
+            "folder; or convert to another --output_dir, if the patients may come back"
         )
 
 
@@ -303,11 +340,14 @@ def _digest(pseudonyms: Pseudonyms, patient: str) -> str:
     return pseudonyms.of("withdrawn", patient)
 
 
-def _remember(output: pathlib.Path, pseudonyms: Pseudonyms, patient: str) -> None:
-    path = deidentify.private_path(pseudonyms, str(output.absolute()), _KIND)
-    before = path.read_text().split() if path.exists() else []
-    lines = sorted({*before, _digest(pseudonyms, patient)})
-    deidentify.write_private(path, "".join(f"{one}\n" for one in lines))
+def _known_to_crosswalk(
+    output: pathlib.Path, pseudonyms: Pseudonyms, patient: str
+) -> Iterator[str]:
+    """Candidates of a patient."""
+    path = deidentify.crosswalk_path(pseudonyms, str(output.absolute()))
+    for candidate, owner, _, _ in deidentify.read_crosswalk(path):
+        if owner == patient:
+            yield candidate
 
 
 def _forget(output: pathlib.Path, pseudonyms: Pseudonyms, patient: str) -> None:
