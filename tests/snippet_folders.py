@@ -97,6 +97,25 @@ def _masks(_: pathlib.Path, folder: pathlib.Path) -> None:
             Image.fromarray(values).save(folder / "IN" / "masks" / f"{name}.png")
 
 
+def _volumes(_: pathlib.Path, folder: pathlib.Path) -> None:
+    """IN with a folder for each patient: slices, and a volume of their mask; no OUT."""
+    import nibabel
+
+    rows_mm, columns_mm = source_folders.SPACING
+    along, down = np.reshape(source_folders.ORIENTATION, (2, 3))
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = along * columns_mm, down * rows_mm
+    affine[:3, 2] = source_folders.NORMAL * source_folders.SLICE_MM
+    affine[:3, 3] = (3, -4, 5)  # where the first image of a patient lies
+    affine[:2] *= -1  # from DICOM's LPS to RAS
+    columns, rows = np.mgrid[: source_folders.COLUMNS, : source_folders.ROWS]
+    inside = np.hypot(columns - 24, rows - 20) < 8
+    for patient, paths in _images(folder):
+        voxels = np.repeat(inside[..., np.newaxis], len(paths), axis=2)
+        volume = nibabel.Nifti1Image(voxels.astype(np.uint8), affine)
+        volume.to_filename(folder / "IN" / patient / "liver.nii.gz")
+
+
 def _seg(root: pathlib.Path, folder: pathlib.Path) -> None:
     """Images and SEG objects, as write_seg makes them; no OUT."""
     import tfdicom
@@ -117,7 +136,13 @@ def _seg(root: pathlib.Path, folder: pathlib.Path) -> None:
     shutil.copytree(with_data_set / "IN" / "dicoms", folder / "IN" / "images")
 
 
-def _table(root: pathlib.Path, folder: pathlib.Path) -> None:
+def _source_alone(_: pathlib.Path, folder: pathlib.Path) -> None:
+    """IN as the Sunnybrook data are laid out; no OUT."""
+    folder.mkdir()
+    _source(folder)
+
+
+def _table(_: pathlib.Path, folder: pathlib.Path) -> None:
     """IN, and a table of labels; no OUT."""
     folder.mkdir()
     _source(folder)
@@ -132,8 +157,10 @@ MAKERS: dict[str, Callable[[pathlib.Path, pathlib.Path], None]] = {
     "contours": _contours,
     "masks": _masks,
     "seg": _seg,
+    "source": _source_alone,
     "structures": _structures,
     "table": _table,
+    "volumes": _volumes,
 }
 
 

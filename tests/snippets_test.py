@@ -21,9 +21,13 @@ NOT_RUN = {
     "README.md": 2,
     "beam.md": 5,
     "deployment.md": 2,
+    "from_keras.md": 1,
+    "from_monai.md": 1,
+    "from_torchio.md": 1,
     "remote.md": 2,
     "serving.md": 1,
     "speed.md": 3,
+    "tutorial.md": 1,
 }
 #: Flags of other programs that pages name.
 FOREIGN = {"no-deps"}

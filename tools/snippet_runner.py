@@ -44,6 +44,7 @@ class PageRun:
       prepare: Makes a new folder as a page's ``folder`` note names it.
       namespace: Names that Python blocks find.
       environment: Variables for the shell, beside those of this process.
+      shortened: Whether what a page's ``with`` notes say is put in its place.
     """
 
     def __init__(
@@ -52,11 +53,14 @@ class PageRun:
         prepare: Callable[[str, pathlib.Path], None],
         namespace: dict[str, Any],
         environment: dict[str, str] | None = None,
+        *,
+        shortened: bool = True,
     ) -> None:
         """Keeps what it is given; ``running`` begins."""
         self._top = folder
         self._prepare = prepare
         self._namespace = namespace
+        self._shortened = shortened
         self._ports: dict[str, str] = {}
         self._servers: list[subprocess.Popen] = []
         self._folders = 0
@@ -116,7 +120,7 @@ class PageRun:
         if "folder" in snippet.notes:
             self.enter(snippet.notes["folder"])
         first = snippet.notes.get("first", "")
-        code = self._with_ports(snippets.replaced(snippet))
+        code = self._code(snippet)
         if "server" in snippet.notes:
             self._start_server(snippet)
         elif snippet.language == "sh":
@@ -126,7 +130,8 @@ class PageRun:
         else:
             self._python(first, code, snippet)
 
-    def _with_ports(self, code: str) -> str:
+    def _code(self, snippet: Snippet) -> str:
+        code = snippets.replaced(snippet) if self._shortened else snippet.code
         for written, free in self._ports.items():
             code = code.replace(written, free)
         return code
@@ -142,7 +147,7 @@ class PageRun:
     def _start_server(self, snippet: Snippet) -> None:
         written = snippet.notes["server"]
         self._ports[written] = str(_free_port())
-        code = self._with_ports(snippets.replaced(snippet))
+        code = self._code(snippet)
         server = subprocess.Popen(
             ["bash", "-euc", code],
             cwd=self.folder,
