@@ -44,8 +44,24 @@ def test_a_stale_table_is_noticed():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-        assert (page.parent / target).exists(), target
+    for target in re.findall(r"\]\(([^):]+)\)", page.read_text()):
+        name, _, heading = target.partition("#")
+        linked = page.parent / name if name else page
+        assert linked.exists(), target
+        assert not heading or heading in _headings(linked.read_text()), target
+
+
+def _headings(text: str) -> set[str]:
+    """As GitHub names them in links."""
+    found = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    words = (re.sub(r"[^\w\- ]", "", one.lower()) for one in found)
+    return {one.replace(" ", "-") for one in words}
+
+
+def test_every_page_is_in_the_contents():
+    contents = (REPOSITORY / "docs" / "index.md").read_text()
+    pages = {page.name for page in (REPOSITORY / "docs").glob("*.md")}
+    assert set(re.findall(r"\]\((\w+\.md)\)", contents)) == pages - {"index.md"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
