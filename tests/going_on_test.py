@@ -164,13 +164,12 @@ def test_stopped_again_and_again(source, tmp_path, monkeypatch):
     assert content(output) == content(tmp_path / "at once")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("patients_per_shard", [1, 5])
 @pytest.mark.parametrize("named", ["train", "test"])
 def test_stopped_between_a_shard_and_its_result(
-    source, tmp_path, monkeypatch, workers, patients_per_shard, named
+    source, tmp_path, monkeypatch, patients_per_shard, named
 ):
-    options = {"num_workers": workers, "num_shards": 5 // patients_per_shard}
+    options = {"num_shards": 5 // patients_per_shard}
 
     def stop(folder, result):
         if result.split == named:

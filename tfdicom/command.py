@@ -52,7 +52,7 @@ def run(main: Callable[[Sequence[str]], int], *, resumes: bool = False) -> NoRet
     raise SystemExit(FAILED)  # for type checkers: app.run does not return
 
 
-def _on_interrupt(handler: Callable[[int, Any], None]) -> None:
+def _on_interrupt(handler: Callable[[int, Any], None] | signal.Handlers) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # Who is started with it ignored (nohup, a script's &) is to go on ignoring it.
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -106,6 +106,8 @@ def _guarded(
     except (ValueError, RuntimeError) as error:
         _fail(str(error), FAILED)
     except KeyboardInterrupt:
+        # All is cleaned up; one more would only spoil the exit code.
+        _on_interrupt(signal.SIG_IGN)
         _fail(_interrupted(resumes), FAILED)
 
 
