@@ -287,10 +287,12 @@ def test_death_for_a_person():
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_are_kept_no_longer_than_needed(workers):
-    for number, result in enumerate(mapped(make_result, range(30), workers)):
-        assert result.number >= 0
+    left = 30
+    for result in mapped(make_result, range(30), workers):
+        assert result.number == 30 - left
         del result
-        assert len(Result.living) <= 30 - number - 1
+        left -= 1
+        assert len(Result.living) <= left
 
 
 WORK = """
