@@ -10,6 +10,9 @@ from tfdicom import dataset_index
 from tfdicom.dataset_diff import diff
 from tfdicom.manifest import MANIFEST, load_manifest
 
+#: Run once, by pytest alone.
+pytestmark = pytest.mark.slow
+
 PATIENTS = source_folders.PATIENTS
 
 

@@ -34,6 +34,9 @@ from tfdicom.ledger import Ledger
 from tfdicom.output_folder import ASIDE
 from tfdicom.shard_results import CONVERSION
 
+#: Run once, by pytest alone.
+pytestmark = pytest.mark.slow
+
 PATIENTS = tuple(f"SCD00{number:02d}01" for number in range(5))
 NEW = "SCD0009901"
 

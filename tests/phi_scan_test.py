@@ -17,6 +17,9 @@ from tfdicom.identifying_values import IdentifyingValues, SourceValue
 from tfdicom.patient_facts import shift_days, shifted
 from tfdicom.summary import describe
 
+#: Run once, by pytest alone.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):

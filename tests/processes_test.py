@@ -22,6 +22,9 @@ from tests.real_data import REPOSITORY
 from tfdicom import processes
 from tfdicom.processes import Death
 
+#: Run once, by pytest alone.
+pytestmark = pytest.mark.slow
+
 needs_proc = pytest.mark.skipif(
     not pathlib.Path("/proc/self/stat").exists(), reason="no /proc"
 )

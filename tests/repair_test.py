@@ -8,6 +8,9 @@ from tests.source_folders import convert
 from tfdicom import shard_results
 from tfdicom.repair import repair
 
+#: Run once, by pytest alone.
+pytestmark = pytest.mark.slow
+
 PATIENTS = [f"P{number}A" for number in range(6)]
 
 

@@ -15,6 +15,9 @@ from tfdicom.dataset_index import INDEX
 from tfdicom.manifest import LEDGER, MANIFEST, load_manifest
 from tfdicom.tfrecord_file import TFRecordWriter
 
+#: Run once, by pytest alone.
+pytestmark = pytest.mark.slow
+
 SHARD = "train-00000-of-00001.tfrecord"
 OTHER = "test-00000-of-00001.tfrecord"
 FRAME = 16  # bytes that a record takes beside its data

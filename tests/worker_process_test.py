@@ -12,6 +12,9 @@ import pytest
 from tfdicom import worker_process
 from tfdicom.worker_process import Worker, WorkerDied, WorkerTraceback
 
+#: Run once, by pytest alone.
+pytestmark = pytest.mark.slow
+
 
 def do(argument):
     """What the argument says."""
