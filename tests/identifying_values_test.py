@@ -94,6 +94,22 @@ def test_what_identifies_nobody(elements):
     assert _values(**elements) == {}
 
 
+@pytest.mark.parametrize("number", ["756.1234.5678.97", "12.34", "E123.4"])
+def test_identifiers_may_look_like_measures(number):
+    assert number.lower().encode() in _values(PatientID=number)
+    assert number.lower().encode() in _values(AccessionNumber=number)
+
+
+def test_private_numbers_with_several_points_are_no_measures():
+    dataset = pydicom.Dataset()
+    block = dataset.private_block(0x0009, "MAKER", create=True)
+    block.add_new(0x01, "LO", "756.1234.5678.97")
+    block.add_new(0x02, "LO", "1.25\\-0.5")
+    found = _values_of(dataset)
+    assert b"756.1234.5678.97" in found
+    assert not any(b"1.25" in one for one in found)
+
+
 def test_numbers_in_texts():
     found = _values(StudyDescription="see MRN 00778812, seen 19450823")
     assert b"00778812" in found and b"1945-08-23" in found

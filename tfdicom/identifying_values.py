@@ -47,7 +47,7 @@ _SKIPPED_VRS = frozenset(
     "CS AS DS IS FL FD SL SS SV UL US UV AT OF OD OL OV OW".split()
 )
 _IDENTIFIERS = frozenset({"SH", "AE", "LO"})
-_DECIMALS = re.compile(r"[-+0-9.eE\\ ]*[.\\][-+0-9.eE\\ ]*")
+_MEASURE = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 _NUMBER = re.compile(r"[0-9][0-9./-]{4,}[0-9]")
 _WORD = re.compile(r"[^\W\d_]+")
 _CAPITALISED = re.compile(r"[A-Z][a-z]+")  # KrauseHilde is two
@@ -201,8 +201,8 @@ def _add_element(
         return
     where = f"{element.tag} {element.name!r}"
     for text in _texts(element, private):
-        if kind not in ("UI", "DA", "DT", "TM") and _DECIMALS.fullmatch(text):
-            continue  # a measure
+        if _is_measure(text, kind, private):
+            continue
         if kind == "PN":
             _add_name(text, SourceValue(NAME, where), values, charsets)
         elif kind in ("DA", "DT"):
@@ -219,6 +219,17 @@ def _add_element(
             values.add(text, SourceValue(ID, where), charsets)
         else:
             _add_text(text, SourceValue(DESCRIPTION, where), values, charsets)
+
+
+def _is_measure(text: str, kind: str, private: bool) -> bool:
+    """Whether a text is a number with a fraction, or several numbers.
+
+    An identifier may look like that, too, and have more points: 756.1234.5678.97.
+    """
+    if kind in ("UI", "DA", "DT", "TM") or (kind in _IDENTIFIERS and not private):
+        return False
+    several = "\\" in text or "." in text
+    return several and all(_MEASURE.fullmatch(one) for one in text.split("\\"))
 
 
 def _is_identifier(element: DataElement) -> bool:
