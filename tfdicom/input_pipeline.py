@@ -77,10 +77,10 @@ def input_fn(
       if absent), ``key_hash``, ``epoch``, ``occurrence`` (int64: what the random
       numbers come from); float32, mm, NaN if absent: ``spacing`` (``[batch, 2]``:
       between rows, between columns of the source), ``slice_spacing``, ``position``
-      (``[batch, 3]``) and ``orientation`` (``[batch, 6]``); ``source_size`` (int64 ``[batch,
-      2]``: rows, columns), ``matrix`` (float32 ``[batch, 3, 3]``: (column, row, 1) of
-      an output pixel -> source pixel), ``deformed`` (bool: an elastic field, which no
-      matrix holds, may have moved pixels too). Its cardinality is set.
+      (``[batch, 3]``) and ``orientation`` (``[batch, 6]``); ``source_size`` (int64
+      ``[batch, 2]``: rows, columns), ``matrix`` (float32 ``[batch, 3, 3]``: (column,
+      row, 1) of an output pixel -> source pixel), ``deformed`` (bool: an elastic field,
+      which no matrix holds, may have moved pixels too). Its cardinality is set.
 
     Raises:
       FileNotFoundError: There is no data set, or a shard is missing.
