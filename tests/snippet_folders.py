@@ -1,18 +1,26 @@
-"""The folders in which the documentation's blocks run, and the names that they find."""
+"""The pages of the documentation, and the folders and names that their blocks find."""
 
 import dataclasses
+import functools
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests import source_folders
 from tests.real_data import REPOSITORY
 from tests.source_folders import PATIENTS, SourceFolder, disc
+from tools import snippet_runner, snippets
 
+_PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+#: Names of all pages.
+PAGES = [page.name for page in _PAGES]
+#: Pages that run beside the others, in a test file of their own.
+LONGEST = ("README.md", "tutorial.md")
 #: As configs/sunnybrook.flags has it, so that a page's same command goes on with it.
 SUNNYBROOK_FLAGS = {
     "annotations": "contours",
@@ -195,3 +203,52 @@ def estimator_names() -> dict[str, Any]:
         return tf.estimator.EstimatorSpec(mode, loss=loss, train_op=train)
 
     return {"estimator": tf.estimator.Estimator(model_fn), "done": 1}
+
+
+@functools.cache
+def page_snippets(name: str) -> tuple[snippets.Snippet, ...]:
+    """The blocks of a page."""
+    (path,) = (page for page in _PAGES if page.name == name)
+    return tuple(snippets.read(path))
+
+
+def run_page(
+    blocks: Sequence[snippets.Snippet],
+    folder: pathlib.Path,
+    templates: Templates,
+    *,
+    estimator: bool = False,
+) -> list[str]:
+    """Runs blocks in order; returns what was left out, and why.
+
+    Args:
+      blocks: What to run.
+      folder: Where.
+      templates: The folders that they may ask for.
+      estimator: Whether they find an Estimator.
+
+    Raises:
+      AssertionError: One did not end or print as the page says.
+    """
+    found = {**names(), **(estimator_names() if estimator else {})}
+    run = snippet_runner.PageRun(folder, templates.prepare, found)
+    with run.running():
+        for block in blocks:
+            run.run(block)
+    for place, seconds in run.seconds.items():
+        print(f"{place}: {seconds:.1f} s")
+    return run.left_out
+
+
+def shorten_training(patch: pytest.MonkeyPatch) -> None:
+    """Pages train for many epochs; one shows that it works."""
+    import tensorflow as tf
+
+    whole = tf.keras.Model.fit
+
+    def fit(self: Any, *args: Any, **keywords: Any) -> Any:
+        last = keywords.get("initial_epoch", 0) + 1
+        keywords["epochs"] = min(keywords.get("epochs", 1), last)
+        return whole(self, *args, **{"verbose": 0, **keywords})
+
+    patch.setattr(tf.keras.Model, "fit", fit)
