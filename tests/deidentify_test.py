@@ -94,6 +94,17 @@ def test_asking_for_the_path_makes_no_key(tmp_path):
     path = tmp_path / "a.key"
     assert deidentify.key_path(str(path)) == path
     assert deidentify.key_path("public") is None
+
+
+@pytest.mark.parametrize(
+    "name", ["s3://bucket/id.key", "gs://b/k", "file:///k", "s3:/b"]
+)
+def test_keys_stay_on_this_machine(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for read in (deidentify.load_pseudonyms, deidentify.existing_pseudonyms):
+        with pytest.raises(ValueError, match=f"{name}.*name a local path"):
+            read(name)
+    assert not list(tmp_path.iterdir())
     assert list(tmp_path.iterdir()) == []
 
 

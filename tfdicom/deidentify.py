@@ -14,11 +14,13 @@ import hmac
 import io
 import os
 import pathlib
+import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
 
 PUBLIC = "public"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")  # also s3:/x, as a path has it
 _PUBLIC_KEY = hashlib.sha256(b"tfdicom: the published key for public data").digest()
 
 
@@ -42,9 +44,19 @@ class Pseudonyms:
 
 
 def key_path(id_key_file: str | None) -> pathlib.Path | None:
-    """Where the key lies or will lie; None for the published one."""
+    """Where the key lies or will lie; None for the published one.
+
+    Raises:
+      ValueError: It has a scheme: key and crosswalk lie on this machine alone.
+    """
     if id_key_file == PUBLIC:
         return None
+    if id_key_file and _SCHEME.match(id_key_file):
+        raise ValueError(
+            f"id_key_file={id_key_file!r}: the key and the crosswalk, with which "
+            "patients can be found again, stay on this machine (mode 0600); name a "
+            "local path, without a scheme"
+        )
     path = pathlib.Path(id_key_file) if id_key_file else _default_path()
     return path.expanduser().absolute()
 
