@@ -1,10 +1,9 @@
 import dataclasses
-import json
 import sys
 
 import pytest
 
-from tfdicom import conversion_state
+from tfdicom import conversion_state, sealed_json
 from tfdicom.conversion_state import (
     STATE,
     WITHOUT_EFFECT,
@@ -257,9 +256,18 @@ def test_state_that_cannot_be_read(tmp_path, text):
 def test_field_of_another_version(tmp_path):
     write_state(tmp_path, state())
     path = tmp_path / CONVERSION / STATE
-    fields = {**json.loads(path.read_text()), "colour": "blue"}
-    path.write_text(json.dumps(fields))
+    sealed_json.write(path, {**sealed_json.read(path), "colour": "blue"}, indent=1)
     with pytest.raises(ValueError, match="cannot be read .*colour"):
+        read_state(tmp_path)
+
+
+def test_state_in_which_a_digit_has_changed(tmp_path):
+    write_state(tmp_path, state())
+    path = tmp_path / CONVERSION / STATE
+    text = path.read_text()
+    assert '"4095": 1' in text
+    path.write_text(text.replace('"4095": 1', '"4095": 0'))
+    with pytest.raises(ValueError, match="checksum.*tfdicom_inspect repair"):
         read_state(tmp_path)
 
 

@@ -24,6 +24,7 @@ from tfdicom import (
     header_cache,
     manifest,
     output_folder,
+    sealed_json,
     shard_results,
     source_contents,
     survey,
@@ -754,8 +755,8 @@ def test_another_version_is_refused(source, tmp_path, monkeypatch, finished):
     else:
         stopped(source, output, monkeypatch)
     path = (output if finished else output / ASIDE) / CONVERSION / STATE
-    state = json.loads(path.read_text())
-    path.write_text(json.dumps({**state, "version": "0.0.1"}))
+    state = {**sealed_json.read(path), "version": "0.0.1"}
+    sealed_json.write(path, state, indent=1)
     with pytest.raises(ValueError, match="was made by tfdicom 0.0.1.*--overwrite"):
         convert(source.root, output)
 

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from tests import source_folders
+from tests.source_folders import PATIENTS
 from tfdicom import files, shard_results, splits
 from tfdicom.classes import parse_classes
 from tfdicom.conversion_state import InputsChanged
@@ -93,10 +94,24 @@ def drop_first(frames):
     return [one for one in frames if one.header.patient_id != first]
 
 
-def label_first(frames):
-    """With a label on one image of the first patient."""
-    first = dataclasses.replace(frames[0], labels=(("grade", "3"),))
-    return [first, *frames[1:]]
+def label(grade, of_first=None):
+    """With a label on every image, and another on the first."""
+
+    def change(frames):
+        grades = [of_first or grade, *[grade] * (len(frames) - 1)]
+        return [
+            dataclasses.replace(one, labels=(("grade", text),))
+            for one, text in zip(frames, grades, strict=True)
+        ]
+
+    return change
+
+
+def annotate_another(source):
+    """Draws on an image of the first patient that has no contour yet."""
+    patient = source.patients[0]
+    vertices = source.inner(patient, 3)
+    source_folders.write_contour(source.contour(patient, 3), vertices)
 
 
 def test_nothing_is_there(made):
@@ -155,7 +170,8 @@ def test_result_of_another_split_does_not_count(made):
 
 
 def test_patients_who_are_planned_otherwise_are_converted_again(together):
-    plan = together.plan(label_first)
+    annotate_another(together.source)
+    plan = together.plan()
     work = together.work(plan=plan)
     (task,) = work.tasks
     assert task.earlier == together.folder and work.whole == {}
@@ -164,10 +180,47 @@ def test_patients_who_are_planned_otherwise_are_converted_again(together):
     assert task.kept == everybody - {first} and work.kept_patients == 2
 
 
-def test_other_rules_keep_nobody(together):
+def test_patients_who_would_be_made_otherwise_without_a_new_file(together):
     together.rules = dataclasses.replace(RULES, text=DrawingRules(edge_rule="inside"))
-    (task,) = together.work().tasks
-    assert task.kept == set()
+    words = r"SCD0000101.*\(3\) would be made otherwise.*--overwrite"
+    with pytest.raises(InputsChanged, match=words):
+        together.work()
+
+
+@pytest.mark.parametrize("grown", [False, True])
+def test_other_labels_of_known_images_are_refused(together, grown):
+    for shard in together.plan(label("3")).shards:
+        write_shard(together.job, ShardTask(shard))
+    if grown:
+        annotate_another(together.source)
+    assert len(together.work(plan=together.plan(label("3"))).tasks) == grown
+    plan = together.plan(label("3", of_first="4"))
+    words = r"^dicoms/\S+.dcm \(1\) have other labels.*--labels.*--overwrite"
+    with pytest.raises(InputsChanged, match=words):
+        together.work(plan=plan)
+
+
+@pytest.mark.parametrize("grown", [False, True])
+def test_contours_that_are_linked_to_another_patient_are_refused(together, grown):
+    if grown:
+        annotate_another(together.source)
+    path = together.source.root / "link.csv"
+    first, second = (together.source.original(p) for p in PATIENTS[:2])
+    text = path.read_text().replace(first, "X").replace(second, first)
+    path.write_text(text.replace("X", second))
+    words = r"icontour-manual.txt.*\(\d\) are now another patient's.*link file"
+    with pytest.raises(InputsChanged, match=words):
+        together.work()
+
+
+def test_images_that_are_another_patients_now_are_refused(together):
+    def give_away(frames):
+        header = dataclasses.replace(frames[0].header, patient_id="NEW")
+        return [dataclasses.replace(frames[0], header=header), *frames[1:]]
+
+    plan = together.plan(give_away)
+    with pytest.raises(InputsChanged, match=r"1.dcm.*are now another patient's"):
+        together.work(plan=plan)
 
 
 def test_patients_who_come_and_go(source, tmp_path):
@@ -267,12 +320,30 @@ def _flip(path):
 def test_thorough_work_finds_damage(made):
     first, second, _ = shard_files(made)
     _flip(made.folder / first)
-    shard_results.path_of(made.folder, second).write_text("{")
+    _flip(shard_results.path_of(made.folder, second))
     assert names(made.work(thorough=True)) == [first, second]
-    with pytest.raises(ValueError, match=f"{second}.json cannot be read"):
-        made.work()
-    shard_results.path_of(made.folder, second).unlink()
-    assert names(made.work()) == [second]
+
+
+def test_damage_of_an_unfinished_conversion_is_made_again(made):
+    name = shard_files(made)[1]
+    _flip(shard_results.path_of(made.folder, name))
+    assert names(made.work()) == [name]
+
+
+@pytest.mark.parametrize("where", ["shard", "result"])
+def test_damage_of_the_data_set_that_is_extended_is_named(made, tmp_path, where):
+    data_set = shutil.move(made.folder, tmp_path / "data set")
+    files.make_folder(made.folder)
+    name = shard_files(made)[1]
+    if where == "shard":
+        with (data_set / name).open("ab") as file:
+            file.write(b"x")
+    else:
+        _flip(shard_results.path_of(data_set, name))
+    words = f"{name}.*tfdicom_inspect repair --data_dir={data_set}"
+    with pytest.raises(ValueError, match=words):
+        made.work(folders=[made.folder, data_set])
+    assert names(made.work(folders=[made.folder, data_set], thorough=True)) == [name]
 
 
 def test_thorough_work_looks_for_an_older_whole_one(made, tmp_path):

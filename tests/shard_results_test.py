@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from tests import synthetic
-from tfdicom import shard_results
+from tfdicom import sealed_json, shard_results
 from tfdicom.dataset_index import IndexEntry
 from tfdicom.manifest import LedgerEntry, ShardInfo
 from tfdicom.shard_content import ShardContent
@@ -42,7 +42,7 @@ def content_of(*frames):
 CONTENT = content_of(synthetic.Frame(slope=1 / 3), synthetic.Frame(annotated="10"))
 PATIENT = PatientResult(
     "p0", "plan", {"c0": "0123456789abcdef", "c1": "f" * 16}, ENTRIES, TRACES,
-    CONTENT, LEDGER,
+    CONTENT, LEDGER, {"c0": "a0"},
 )  # fmt: skip
 EMPTY = PatientResult("p1", "other", {}, (), (), ShardContent(), ())
 RESULT = ShardResult("train", INFO, (PATIENT, EMPTY))
@@ -128,9 +128,9 @@ def _unknown(fields):
 def test_result_that_is_not_one(folder, change):
     shard_results.write(folder, RESULT)
     path = shard_results.path_of(folder, FILE)
-    fields = json.loads(path.read_text())
+    fields = sealed_json.read(path)
     change(fields)
-    path.write_text(json.dumps(fields))
+    sealed_json.write(path, fields, indent=None)
     with pytest.raises(ValueError, match=f"{FILE}.json cannot be read.*--overwrite"):
         shard_results.read(folder, FILE)
 
@@ -139,6 +139,15 @@ def test_result_that_is_not_one(folder, change):
 def test_result_that_is_damaged(folder, text):
     shard_results.path_of(folder, FILE).write_text(text)
     with pytest.raises(ValueError, match=f"{FILE}.json cannot be read"):
+        shard_results.read(folder, FILE)
+
+
+def test_result_in_which_a_digit_has_changed(folder):
+    shard_results.write(folder, RESULT)
+    path = shard_results.path_of(folder, FILE)
+    text = path.read_text()
+    path.write_text(text.replace('"size":321', '"size":322'))
+    with pytest.raises(ValueError, match="checksum.*tfdicom_inspect repair"):
         shard_results.read(folder, FILE)
 
 

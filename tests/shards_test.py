@@ -1,6 +1,5 @@
 import dataclasses
 import hashlib
-import json
 import sys
 
 import numpy as np
@@ -414,22 +413,8 @@ def test_earlier_shard_that_is_damaged(source, tmp_path, damage, compression):
     (shard,) = plan_shards(source)
     names = frozenset(one.patient for one in shard.patients)
     job = job_of(source, second, compression)
-    with pytest.raises(ValueError, match="train-00000-of-00001.tfrecord"):
+    with pytest.raises(ValueError, match="00000-of-00001.tfrecord is damaged.*repair"):
         write_shard(job, ShardTask(shard, first, names))
-    assert not content(second)
-
-
-def test_records_of_another_length_are_not_taken(source, tmp_path):
-    first, second = tmp_path / "first", tmp_path / "second"
-    (result,) = written(source, first)
-    path = shard_results.path_of(first, result.info.file)
-    fields = json.loads(path.read_text())
-    fields["patients"][0]["entries"][0][2] += 1
-    path.write_text(json.dumps(fields))
-    (shard,) = plan_shards(source)
-    names = frozenset(one.patient for one in shard.patients)
-    with pytest.raises(ValueError, match="is not the one that was written.*repair"):
-        write_shard(job_of(source, second), ShardTask(shard, first, names))
     assert not content(second)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests import real_data, source_folders
-from tfdicom import example_schema, tfrecord_file, verify
+from tfdicom import example_schema, sealed_json, tfrecord_file, verify
 from tfdicom.convert_options import DEFAULT_SPLIT
 from tfdicom.dataset_index import INDEX
 from tfdicom.manifest import LEDGER, MANIFEST, load_manifest
@@ -347,6 +347,17 @@ def result_text(old, new):
     return change
 
 
+def edit_text(folder, name, old, new):
+    text = (folder / name).read_text()
+    assert old in text
+    (folder / name).write_text(text.replace(old, new))
+
+
+def edit_result(folder, **fields):
+    path = folder / ".conversion" / f"{SHARD}.json"
+    sealed_json.write(path, {**sealed_json.read(path), **fields}, indent=None)
+
+
 def without_entry(lines):
     converted = next(line for line in lines if '"converted"' in line)
     key = json.loads(converted)["key"]
@@ -467,7 +478,19 @@ DAMAGES = {
     "result cut": (result_text(r"\{", ""), {"result_damaged"}),
     "result's entries": (
         result_text('"entries":\\[\\["...', '"entries":[["000'),
+        {"result_damaged"},
+    ),
+    "result of another shard": (
+        lambda d: edit_result(d, split="test"),
         {"result_differs"},
+    ),
+    "result's content": (
+        result_text('"annotated":([0-9])', r'"annotated":1\1'),
+        {"result_damaged"},
+    ),
+    "state's digit": (
+        lambda d: edit_text(d, ".conversion/state.json", '"train": 1', '"train": 2'),
+        {"state_damaged"},
     ),
     "state gone": (remove(".conversion/state.json"), {"state_damaged"}),
 }

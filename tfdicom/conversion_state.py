@@ -8,12 +8,11 @@ notices what must not change: the options that shape records, the key, the input
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tfdicom import files
+from tfdicom import files, sealed_json
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.example_schema import SCHEMA_VERSION
@@ -120,13 +119,13 @@ def read_state(folder: pathlib.Path) -> ConversionState | None:
     """The state of a data set or of an unfinished conversion; None if there is none.
 
     Raises:
-      ValueError: It cannot be read; names the file.
+      ValueError: It is not what was written; names the file.
     """
     path = folder / CONVERSION / STATE
     if not path.exists():
         return None
     try:
-        fields = json.loads(path.read_bytes())
+        fields = sealed_json.read(path)
         fields["contour_shift"] = tuple(fields["contour_shift"])
         for name in ("inputs", "fixed_splits", "withdrawn"):
             fields[name] = tuple(fields.get(name, ()))
@@ -135,7 +134,8 @@ def read_state(folder: pathlib.Path) -> ConversionState | None:
         return ConversionState(**fields, replaces=replaces)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} cannot be read ({error!r}): convert anew with --overwrite"
+            f"{path} cannot be read ({error!r}): mend it with tfdicom_inspect repair "
+            f"--data_dir={folder}, or convert anew with --overwrite"
         ) from error
 
 
@@ -148,8 +148,7 @@ def write_state(folder: pathlib.Path, state: ConversionState) -> None:
         files.write_text(mark, "")
     else:
         mark.unlink(missing_ok=True)
-    text = json.dumps(fields, indent=1, sort_keys=True)
-    files.write_text(folder / CONVERSION / STATE, text + "\n")
+    sealed_json.write(folder / CONVERSION / STATE, fields, indent=1)
 
 
 class InputsChanged(ValueError):

@@ -10,6 +10,7 @@ from tfdicom import files, shard_results
 from tfdicom.conversion_state import InputsChanged
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.plan import PatientPlan, Plan, ShardPlan
+from tfdicom.plan_changes import PlanChanges
 from tfdicom.shard_results import PatientResult, ShardResult
 from tfdicom.shards import ShardJob, ShardTask, source_paths
 from tfdicom.source_contents import SourceContents
@@ -44,27 +45,34 @@ def find_work(
     Args:
       plan: What the data set will be.
       job: How its shards are written.
-      folders: Where shards may lie already, the newest first.
+      folders: Where shards may lie already, the newest first: what was left unfinished
+        (the job's), and the data set that is extended.
       contents: What the source files hold.
       paths: Source files by candidate.
       thorough: Whether to read what is there, and to write damaged shards again.
 
     Raises:
-      InputsChanged: A source file has changed since its records were made.
+      InputsChanged: A source file has changed since its records were made, or a table
+        says something else of patients who are there.
+      ValueError: A shard of the data set is damaged; names it.
     """
+    planned = PlanChanges(job)
     changed: dict[str, None] = {}
     tasks: list[ShardTask] = []
     whole: dict[str, pathlib.Path] = {}
     kept_patients = 0
     for shard in plan.shards:
-        found = _newest(folders, shard, thorough=thorough)
+        found = _newest(folders, shard, job.output_dir, thorough=thorough)
         if found is None:
             tasks.append(ShardTask(shard))
+            for patient in shard.patients:
+                planned.add(patient, None)
             continue
         folder, result = found
         for one in result.patients:
             changed |= dict.fromkeys(_changed(one, contents, paths, job.pseudonyms))
-        kept = _kept(job, shard, result)
+            planned.know(one)
+        kept = _kept(job, shard, result, planned)
         kept_patients += len(kept)
         before = [one.patient for one in result.patients]
         if before == [one.patient for one in shard.patients] and len(kept) == len(
@@ -79,25 +87,40 @@ def find_work(
             f"{len(changed)} source files have changed since their records were made: "
             f"{shown}. Restore them, or convert anew with --overwrite"
         )
+    planned.refuse()
     return Work(tuple(tasks), whole, kept_patients)
 
 
 def _newest(
-    folders: Sequence[pathlib.Path], shard: ShardPlan, *, thorough: bool
+    folders: Sequence[pathlib.Path],
+    shard: ShardPlan,
+    unfinished: pathlib.Path,
+    *,
+    thorough: bool,
 ) -> tuple[pathlib.Path, ShardResult] | None:
-    """The first folder with both the shard, of its proper size, and its result."""
+    """The first folder with both the shard, of its proper size, and its result.
+
+    What is damaged in the unfinished folder is made again. A data set is extended only
+    where it is whole: its damage may be anywhere.
+    """
     for folder in folders:
         path = folder / shard.file
         try:
             result = shard_results.read(folder, shard.file)
             size = path.stat().st_size
+            if size != result.info.size:
+                raise ValueError(
+                    f"{path} has {size} bytes, and {result.info.size} were written: "
+                    f"mend it with tfdicom_inspect repair --data_dir={folder}, then "
+                    "give this command again"
+                )
         except FileNotFoundError:
             continue
         except ValueError:
-            if thorough:
+            if thorough or folder == unfinished:
                 continue
             raise
-        if size != result.info.size or result.split != shard.split:
+        if result.split != shard.split:
             continue
         if not thorough or files.sha256_of(path) == result.info.sha256:
             return folder, result
@@ -125,13 +148,18 @@ def _changed(
     return changed
 
 
-def _kept(job: ShardJob, shard: ShardPlan, result: ShardResult) -> frozenset[str]:
+def _kept(
+    job: ShardJob, shard: ShardPlan, result: ShardResult, planned: PlanChanges
+) -> frozenset[str]:
     before = {one.patient: one for one in result.patients}
-    return frozenset(
-        one.patient
-        for one in shard.patients
-        if one.patient in before and _is_kept(job, one, before[one.patient])
-    )
+    kept = set()
+    for one in shard.patients:
+        known = before.get(one.patient)
+        if known and _is_kept(job, one, known):
+            kept.add(one.patient)
+        else:
+            planned.add(one, known)
+    return frozenset(kept)
 
 
 def _is_kept(job: ShardJob, patient: PatientPlan, before: PatientResult) -> bool:

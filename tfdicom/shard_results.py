@@ -3,19 +3,18 @@
 It holds, patient by patient, all that a later conversion needs to keep the records
 without reading their sources again: which files they are made of and what those held,
 where the records lie, what they add up to, and what became of each candidate. Files
-are named by pseudonym, as everywhere in a data set.
+are named by pseudonym, as everywhere in a data set. Each ends in a checksum of its own.
 """
 
 from __future__ import annotations
 
 import base64
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfdicom import files, shard_content
+from tfdicom import sealed_json, shard_content
 from tfdicom.dataset_index import IndexEntry
 from tfdicom.manifest import LedgerEntry, ShardInfo
 from tfdicom.shard_content import ShardContent
@@ -68,6 +67,8 @@ class PatientResult:
       traces: One for each entry.
       content: What the examples add up to.
       ledger: What became of the candidates.
+      labels: Keyed digest of the labels of each frame, by candidate; empty without a
+        table of labels.
     """
 
     patient: str
@@ -77,6 +78,7 @@ class PatientResult:
     traces: tuple[ExampleTrace, ...]
     content: ShardContent
     ledger: tuple[LedgerEntry, ...]
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +93,7 @@ class ShardResult:
         """What index and audit need: a small part of the whole."""
         nothing = ShardContent()
         patients = (
-            dataclasses.replace(one, sources={}, ledger=(), content=nothing)
+            dataclasses.replace(one, sources={}, ledger=(), content=nothing, labels={})
             for one in self.patients
         )
         return dataclasses.replace(self, patients=tuple(patients))
@@ -109,8 +111,7 @@ def write(folder: pathlib.Path, result: ShardResult) -> None:
         "info": dataclasses.asdict(result.info),
         "patients": [_patient_to_json(one) for one in result.patients],
     }
-    text = json.dumps(fields, separators=(",", ":"), sort_keys=True)
-    files.write_text(path_of(folder, result.info.file), text + "\n")
+    sealed_json.write(path_of(folder, result.info.file), fields, indent=None)
 
 
 def read(folder: pathlib.Path, shard_file: str) -> ShardResult:
@@ -118,17 +119,18 @@ def read(folder: pathlib.Path, shard_file: str) -> ShardResult:
 
     Raises:
       FileNotFoundError: There is none.
-      ValueError: It cannot be read; names the file.
+      ValueError: It is not what was written; names the file.
     """
     path = path_of(folder, shard_file)
     try:
-        fields = json.loads(path.read_bytes())
+        fields = sealed_json.read(path)
         info = ShardInfo(**fields["info"])
         patients = (_patient_from_json(one, info.file) for one in fields["patients"])
         return ShardResult(fields["split"], info, tuple(patients))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} cannot be read ({error!r}): convert anew with --overwrite"
+            f"{path} cannot be read ({error!r}): mend it with tfdicom_inspect repair "
+            f"--data_dir={folder}, or convert anew with --overwrite"
         ) from error
 
 
@@ -145,6 +147,7 @@ def _patient_to_json(one: PatientResult) -> dict[str, Any]:
         "traces": _rows(one.traces, _TRACE),
         "content": one.content.to_json(),
         "ledger": [_without_defaults(entry) for entry in one.ledger],
+        "labels": dict(one.labels),
     }
 
 
@@ -173,4 +176,5 @@ def _patient_from_json(fields: Mapping[str, Any], shard: str) -> PatientResult:
             LedgerEntry(**{**entry, "findings": tuple(entry.get("findings", ()))})
             for entry in fields["ledger"]
         ),
+        labels=dict(fields["labels"]),
     )

@@ -56,6 +56,18 @@ class ShardJob:
         planned = repr((patient.series, self.rules))
         return self.pseudonyms.of("plan of a patient", planned)
 
+    def labels(self, patient: PatientPlan) -> dict[str, str]:
+        """Keyed digest of the labels of each frame, by candidate, where a table is."""
+        digests = {
+            self.pseudonyms.of("candidate", frame.name): self.pseudonyms.of(
+                "labels", *(text for pair in frame.labels for text in pair)
+            )[:16]
+            for series in patient.series
+            for frame in series.frames
+            if frame.labels
+        }
+        return dict(sorted(digests.items()))
+
 
 @dataclasses.dataclass(frozen=True)
 class ShardTask:
@@ -210,9 +222,14 @@ def _records_of(
 ) -> Iterator[_Earlier]:
     """The patients of a shard, each with the records."""
     path = folder / result.info.file
+    if files.sha256_of(path) != result.info.sha256:
+        raise ValueError(
+            f"{path} is damaged: it is not the file that was written. Mend it with "
+            f"tfdicom_inspect repair --data_dir={folder}"
+        )
     records = tfrecord_file.read_records(path, compression=compression)
     for one in result.patients:
-        yield one, [next(records, b"") for _ in one.entries]
+        yield one, [next(records) for _ in one.entries]
 
 
 def _kept(
@@ -221,12 +238,6 @@ def _kept(
     """Copies the records of a patient."""
     entries = []
     for entry, data in zip(before.entries, records, strict=True):
-        if len(data) != entry.length:
-            raise ValueError(
-                f"{entry.shard}: the record of {entry.key} is not the one that was "
-                "written; find the damage with tfdicom_inspect verify, and mend it "
-                "with tfdicom_inspect repair"
-            )
         offset = writer.write(data)
         entries.append(dataclasses.replace(entry, offset=offset))
     return dataclasses.replace(before, entries=tuple(entries))
@@ -278,6 +289,7 @@ def _converted(
         tuple(traces),
         content,
         collected.entries(),
+        job.labels(patient),
     )
 
 
