@@ -496,9 +496,11 @@ def test_contour_files_of_unusable_images():
         LeftFile("a.dcm", "object", "not_dicom"),
     ]
     assert list(paired_left(paired, left)) == [
-        LeftFile("1.txt", "contour", "image_unusable", "a.dcm"),
-        LeftFile("2.txt", "contour", "image_unusable", "a.dcm"),
-        LeftFile("3.txt", "contour", "image_unusable", "b.dcm: no DICM prefix"),
+        LeftFile("1.txt", "contour", "image_unusable", "a.dcm", "a.dcm"),
+        LeftFile("2.txt", "contour", "image_unusable", "a.dcm", "a.dcm"),
+        LeftFile(
+            "3.txt", "contour", "image_unusable", "b.dcm: no DICM prefix", "b.dcm"
+        ),
     ]
 
 

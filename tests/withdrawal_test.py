@@ -15,9 +15,11 @@ from tfdicom import (
     shard_results,
     tfrecord_file,
     withdrawal,
+    withdrawal_proof,
 )
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.deidentify import load_pseudonyms
+from tfdicom.withdrawal_proof import Traces
 
 PATIENTS = [f"P{number}A" for number in range(7)]
 SPLIT = "train:P0A+P1A+P2A+P3A+P4A,test:P5A+P6A"
@@ -293,6 +295,75 @@ def test_trace_that_is_left_is_found(source, tmp_path):
     (output / "notes.txt").write_text("x" + pseudonyms.of("patient", "P2A")[:16] + "y")
     with pytest.raises(RuntimeError, match=r"notes\.txt still tells"):
         taken_out(output)
+
+
+def _with_faults(source, patient):
+    """Files of a patient that become nothing, and labels that nobody else has."""
+    folder = source.image(patient, 1).parent
+    (folder / "notes.txt").write_text("x")
+    source_folders.write_contour(source.contour(patient, 9), source.inner(patient, 1))
+    source_folders.write_image(source.root / "odd" / "1.dcm", patient, 8, Rows=None)
+    source_folders.write_structure_set(
+        source.root / "odd" / "rt.dcm", [source.image(patient, 1)], {}
+    )
+    (source.root / "odd" / "readme.txt").write_text("x")
+    (source.root / "README.txt").write_text("x")
+    words = {patient: "sarcoidosis,kept", PATIENTS[0]: "healthy,sarcoidosis"}
+    rows = [f"{one},{words.get(one, 'healthy,kept')}" for one in PATIENTS]
+    table = source.root.parent / "labels.csv"
+    table.write_text("\n".join(["patient_id,diagnosis,other", *rows]))
+    return table
+
+
+def test_what_became_nothing_and_words_of_labels_go_too(source, tmp_path):
+    output = tmp_path / "out"
+    table = _with_faults(source, "P2A")
+    options = options_of(
+        source, output, labels=str(table), classes="inner;outer", max_error_rate=1.0
+    )
+    result = convert(source.root, output, **options)
+    pseudonyms, _ = load_pseudonyms(None)
+    theirs = {
+        pseudonyms.of("candidate", path)[: conversion_state.DIGITS]
+        for path in result.survey.files
+        if any(one in path for one in ("P2A", source.original("P2A"), "odd"))
+    }
+    assert len(theirs) == 11
+    before = b"".join(files_of(output).values()).decode(errors="replace")
+    assert all(one in before for one in theirs)
+    with pytest.raises(RuntimeError, match="still tells"):
+        withdrawal_proof.prove(output, Traces(frozenset(), frozenset({"sarcoidosis"})))
+    found = taken_out(output)
+    after = b"".join(files_of(output).values()).decode(errors="replace")
+    assert not [one for one in theirs if one in after]
+    assert pseudonyms.of("candidate", "README.txt") in after and found.unowned == 1
+    # P0A has the word as another label: there it stays.
+    diagnosis, other = manifest.load_manifest(output).labels
+    assert diagnosis.vocabulary == ("healthy",)
+    assert other.vocabulary == ("kept", "sarcoidosis")
+    assert found.labels == ("diagnosis",)
+    assert "'diagnosis' has lost words" in str(found) and "1 files" in str(found)
+    shutil.rmtree(source.image("P2A", 1).parent)
+    shutil.rmtree(source.contour("P2A", 1).parents[1])
+    with pytest.raises(ValueError, match=r"3 input files .*withdrawn.*odd/1\.dcm"):
+        convert(source.root, output, **options)
+    shutil.rmtree(source.root / "odd")
+    with pytest.raises(ValueError, match="table still has 1 of the patients"):
+        convert(source.root, output, **options)
+
+
+def test_patient_of_whom_the_ledger_alone_tells(source, tmp_path):
+    output = tmp_path / "out"
+    source_folders.write_image(source.root / "odd.dcm", "P9Z", 1, Rows=None)
+    convert(source.root, output, **options_of(source, output), annotations="auto")
+    pseudonyms, _ = load_pseudonyms(None)
+    candidate = pseudonyms.of("candidate", "odd.dcm")
+    assert candidate in (output / "ledger.jsonl").read_text()
+    found = taken_out(output, "P9Z")
+    assert (found.examples, found.shard) == (0, "")
+    for content in files_of(output).values():
+        assert candidate[: conversion_state.DIGITS].encode() not in content
+    assert manifest.load_manifest(output).ledger["image"].get("skipped") is None
 
 
 def test_flag(source, tmp_path, capsys):

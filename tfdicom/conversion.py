@@ -19,7 +19,7 @@ from tfdicom import (
     output_folder,
     processes,
     shard_results,
-    withdrawal,
+    withdrawn_patients,
 )
 from tfdicom.conversion_state import ConversionState, InputsChanged
 from tfdicom.convert_options import ConvertOptions
@@ -159,8 +159,10 @@ def _convert(
     pseudonyms = identity_of(options)
     before = _before(output, aside, options, pseudonyms)
     prepared = prepare(options, pseudonyms=pseudonyms, before=before)
-    withdrawn = withdrawal.withdrawn_from(output)
-    withdrawal.refuse_withdrawn(output, withdrawn, pseudonyms, prepared.ledger.owners)
+    withdrawn = withdrawn_patients.withdrawn_from(output)
+    withdrawn_patients.refuse_withdrawn(
+        output, withdrawn, pseudonyms, prepared.ledger.owners, prepared.labelled
+    )
     replaces = options.overwrite and (output / MANIFEST).exists()
     state = _state(prepared, withdrawn, replaces=replaces)
     if before:

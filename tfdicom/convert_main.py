@@ -59,16 +59,7 @@ def _withdraw(chosen: ConvertOptions) -> int:
     from tfdicom import withdrawal
     from tfdicom.preparation import identity_of
 
-    found = withdrawal.withdraw(chosen, identity_of(chosen))
-    print(
-        f"{found.examples} examples of split {found.split!r} are gone; {found.shard} "
-        f"was written again.\nSearched {found.searched} files for {found.traces} "
-        "pseudonyms, keys and checksums of the patient: none is left."
-    )
-    print(
-        "Take the patient's files out of the input folder before the data set is "
-        "extended. Copies, models and pictures made of the data set are not known here."
-    )
+    print(withdrawal.withdraw(chosen, identity_of(chosen)))
     return command.DONE
 
 

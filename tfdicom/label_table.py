@@ -62,6 +62,14 @@ class LabelTable:
         """Names of the labels."""
         return tuple(one.name for one in self.columns)
 
+    @property
+    def patients(self) -> frozenset[str]:
+        """The patients that rows name; none where rows name something else."""
+        if "patient" not in self.joins:
+            return frozenset()
+        place = self.joins.index("patient")
+        return frozenset(key[place] for key in self.rows)
+
     def key_of(self, frame: FrameIdentity) -> Key:
         """What names the row of a frame, whether there is one or not."""
         # Spaces at the ends mean nothing in a DICOM value (PS3.5 6.2).

@@ -6,7 +6,7 @@ import collections
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from tfdicom import files, manifest
 from tfdicom.convert_options import ConvertOptions
@@ -32,6 +32,7 @@ class Ledger:
         self._pseudonyms = pseudonyms
         self._entries: dict[str, LedgerEntry] = {}
         self._details: dict[str, str] = {}
+        self._left: dict[str, LeftFile] = {}
         self._owners: Mapping[str, Owner] = {}
         self._names: dict[str, str] = {}
 
@@ -39,6 +40,11 @@ class Ledger:
     def key_fingerprint(self) -> str:
         """Equal for equal keys; tells nothing else about the key."""
         return self._pseudonyms.fingerprint
+
+    @property
+    def left(self) -> Collection[LeftFile]:
+        """What became nothing until now."""
+        return self._left.values()
 
     @property
     def owners(self) -> Mapping[str, Owner]:
@@ -54,6 +60,7 @@ class Ledger:
         for one in left:
             self._entries[one.path] = left_entry(self.candidate(one.path), one)
             self._details[one.path] = one.detail
+            self._left[one.path] = one
 
     def add_shard(
         self,

@@ -310,7 +310,8 @@ def paired_left(
             where = f"{one.path}: {one.detail}" if one.detail else one.path
             reason = reason_without(one.path, [one])
             for contour in paired.get(one.path, ()):
-                yield LeftFile(contour.path, contour.candidate_kind, reason, where)
+                kind = contour.candidate_kind
+                yield LeftFile(contour.path, kind, reason, where, one.path)
 
 
 def reason_without(path: str, left: Iterable[LeftFile]) -> str:

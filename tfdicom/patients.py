@@ -35,14 +35,18 @@ def identify(
       ValueError: An annotated image has no patient, or all have one and the same
         though they are to be kept apart.
     """
-    identifier = _identifier(patient_from)
+    identifier = identifier_from(patient_from)
     known = known or {}
-    patients = [known.get(one.path) or identifier(one) for one in frames]
+    patients = [
+        known.get(one.path)
+        or identifier(one.path, one.header.patient_id, one.header.study)
+        for one in frames
+    ]
     redaction.note_identifiers("patient", patients)
     nameless = [
         one.path
         for one, patient in zip(frames, patients, strict=True)
-        if patient.strip().lower() in _NOBODY and (every or one.annotated)
+        if is_nobody(patient) and (every or one.annotated)
     ]
     if nameless:
         images = "images" if every else "annotated images"
@@ -77,22 +81,39 @@ _WHERE = {
 }
 
 
-def _identifier(patient_from: str) -> Callable[[AnnotatedFrame], str]:
+def is_nobody(patient: str) -> bool:
+    """Whether an identifier is blank or says that it is none."""
+    return patient.strip().lower() in _NOBODY
+
+
+#: The patient of a file: of its path, Patient ID and Study Instance UID.
+Identifier = Callable[[str, str, str], str]
+
+
+def identifier_from(patient_from: str) -> Identifier:
+    """What tells the patient of a file.
+
+    Args:
+      patient_from: ``tag``, ``study``, ``folder:REGEX`` or ``csv:FILE``.
+
+    Raises:
+      ValueError: The CSV cannot be read.
+    """
     kind, _, value = patient_from.partition(":")
     if kind == "tag":
-        return lambda one: one.header.patient_id
+        return lambda path, patient_id, study: patient_id
     if kind == "study":
-        return lambda one: one.header.study
+        return lambda path, patient_id, study: study
     if kind == "folder":
         return _from_folder(value)
     return _from_table(files.path_of(value))
 
 
-def _from_folder(pattern: str) -> Callable[[AnnotatedFrame], str]:
+def _from_folder(pattern: str) -> Identifier:
     regex = re.compile(pattern)
 
-    def identifier(one: AnnotatedFrame) -> str:
-        match = regex.search(one.path)
+    def identifier(path: str, patient_id: str, study: str) -> str:
+        match = regex.search(path)
         if not match:
             return ""
         return (match[1] if regex.groups else match[0]) or ""
@@ -100,10 +121,10 @@ def _from_folder(pattern: str) -> Callable[[AnnotatedFrame], str]:
     return identifier
 
 
-def _from_table(path: pathlib.Path) -> Callable[[AnnotatedFrame], str]:
+def _from_table(path: pathlib.Path) -> Identifier:
     text = files.read_text(path, flag="--patient_from")
     table = _parse_table(text, source=f"--patient_from: {path}")
-    return lambda one: _longest_prefix(table, one.path)
+    return lambda path, patient_id, study: _longest_prefix(table, path)
 
 
 def _parse_table(text: str, *, source: str) -> dict[str, str]:

@@ -8,7 +8,15 @@ import pathlib
 import sys
 from collections.abc import Iterator, Sequence
 
-from tfdicom import contour_origin, dicom, files, kept_facts, redaction, splits
+from tfdicom import (
+    contour_origin,
+    dicom,
+    file_owners,
+    files,
+    kept_facts,
+    redaction,
+    splits,
+)
 from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.contour_origin import ContourSample
 from tfdicom.conversion_state import ConversionState
@@ -26,7 +34,7 @@ from tfdicom.label_table import (
     read_label_table,
 )
 from tfdicom.ledger import Ledger, Owner
-from tfdicom.patients import identify
+from tfdicom.patients import identifier_from, identify
 from tfdicom.plan import Plan, make_plan
 from tfdicom.privacy_options import IDENTIFIERS_KEPT
 from tfdicom.reasons import InputSkipped
@@ -53,6 +61,7 @@ class Preparation:
     pseudonyms: Pseudonyms
     labels: tuple[LabelInfo, ...] = ()
 
+    labelled: frozenset[str] = frozenset()  # patients that the table of labels names
 
 def prepare(
     options: ConvertOptions,
@@ -95,8 +104,17 @@ def prepare(
     for warning in plan.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
     rules = _rules(folder, found, plan, options, before)
-    labels = table.columns if table else ()
-    return Preparation(folder, options, found, plan, rules, ledger, pseudonyms, labels)
+    return Preparation(
+        folder,
+        options,
+        found,
+        plan,
+        rules,
+        ledger,
+        pseudonyms,
+        table.columns if table else (),
+        table.patients if table else frozenset(),
+    )
 
 
 def _rules(
@@ -148,7 +166,7 @@ def _plan(
             every=include == ALL,
             known=found.pairs.patients,
         )
-        ledger.know_owners(_owners(found, patients, pseudonyms))
+        ledger.know_owners(_owners(found, patients, ledger, options, pseudonyms))
         if found.pairs.splits:
             choice = choice.by_name(_split_of_table(found, patients, options))
         frames = _labelled(found.frames, patients, table)
@@ -175,17 +193,25 @@ def _plan(
 
 
 def _owners(
-    found: Survey, patients: Sequence[str], pseudonyms: Pseudonyms
+    found: Survey,
+    patients: Sequence[str],
+    ledger: Ledger,
+    options: ConvertOptions,
+    pseudonyms: Pseudonyms,
 ) -> dict[str, Owner]:
-    """Whose each file and each part of one is, by name."""
-    owners: dict[str, Owner] = {}
-    of = {one: (pseudonyms.of("patient", one), one) for one in set(patients)}
-    for frame, patient in zip(found.frames, patients, strict=True):
-        names = {frame.path, frame.name}
-        for one in frame.annotations:
-            names.update((one.path, *one.candidates))
-        owners.update(dict.fromkeys(names, of[patient]))
-    return owners
+    """Whose each file and each part of one is, by name, as far as anything tells."""
+    owners = file_owners.patients_of_frames(found.frames, patients)
+    others = file_owners.patients_of_others(
+        {**found.pairs.patients, **owners},
+        found.files,
+        ledger.left,
+        found.named,
+        identifier_from(options.patient_from),
+    )
+    redaction.note_identifiers("patient", others.values())
+    owners |= others
+    of = {one: (pseudonyms.of("patient", one), one) for one in set(owners.values())}
+    return {name: of[patient] for name, patient in owners.items()}
 
 
 def _split_of_table(

@@ -18,6 +18,7 @@ from tfdicom import (
     remote_files,
     stores,
 )
+from tfdicom.dicom_elements import HeaderDataset, quiet, text
 from tfdicom.frame_headers import FrameHeader, frame_headers
 from tfdicom.processes import Death
 from tfdicom.reasons import REASONS, InputSkipped
@@ -102,12 +103,20 @@ def frame_name(path: str, header: FrameHeader) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """What the headers tell: frames of images, annotation objects, and what is left."""
+    """What the headers tell.
+
+    Attributes:
+      frames: Frames of images.
+      objects: Annotation objects.
+      left: What is neither, or of no use.
+      named: Patient ID and Study Instance UID of files that give no frame, by path.
+    """
 
     frames: tuple[ScannedFrame, ...]
     objects: tuple[AnnotationObject, ...]
     left: tuple[LeftFile, ...]
 
+    named: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
 
 #: Headers of frames, the header of an object, or why the file is neither.
 _Found = tuple[FrameHeader, ...] | AnnotationObject | LeftFile
@@ -148,15 +157,17 @@ def scan_files(
     redaction.note_headers(frame.header for frame in frames)
     copies = _copies(folder, frames, objects)
     left += (LeftFile(path, kind, "identical_copy") for path, kind in copies.items())
-    return Scan(
-        tuple(_without_duplicates([f for f in frames if f.path not in copies], left)),
-        tuple(
-            _without_duplicate_objects(
-                [one for one in objects if one.path not in copies], left
-            )
-        ),
-        tuple(left),
-    )
+    frames = [one for one in frames if one.path not in copies]
+    objects = [one for one in objects if one.path not in copies]
+    usable = tuple(_without_duplicates(frames, left))
+    alone = tuple(_without_duplicate_objects(objects, left))
+    used = {one.path for one in usable}
+    named = {}
+    for file, found in zip(files, results, strict=True):
+        header = found[0] if isinstance(found, tuple) else found
+        if file.path not in used and (header.patient_id or header.study):
+            named[file.path] = (header.patient_id, header.study)
+    return Scan(usable, alone, tuple(left), named)
 
 
 def _copies(
@@ -278,28 +289,43 @@ def _read(folder: pathlib.Path, file: FileToScan, rules: ScanRules) -> _Found:
     path = folder / file.path
     kind = _kind(file)
     try:
+    names: tuple[str, str] = ("", "")
         if file.role == A_MASK and is_mask_format(file.path):
             return _read_mask(path, file, rules)
         header = dicom_file.open_header(path)
         if header.sop_class in KINDS:
+        names = _names(header)
             kind = OBJECT
             wanted = KINDS[header.sop_class]
             if wanted not in rules.kinds:
-                return LeftFile(file.path, OBJECT, "object_not_asked_for")
-            return READERS[wanted].read_object(path, file.path)
+                return _left(file.path, OBJECT, "object_not_asked_for", "", names)
+            return readers.read_object(wanted, path, file.path)
         if file.role == A_MASK:
             return _read_mask(path, file, rules)
         headers = frame_headers(header)
     except InputSkipped as skipped:
         if file.role == ANYTHING and kind == IMAGE and _is_stray(file.path, skipped):
-            return LeftFile(file.path, OTHER, "stray_file", skipped.detail)
-        return LeftFile(file.path, kind, skipped.code, skipped.detail)
+            return _left(file.path, OTHER, "stray_file", skipped.detail, names)
+        return _left(file.path, kind, skipped.code, skipped.detail, names)
     if headers[0].burned_in:
-        return LeftFile(file.path, IMAGE, "burned_in")
+        return _left(file.path, IMAGE, "burned_in", "", names)
     return headers
 
 
 def _read_mask(
+def _names(header: HeaderDataset) -> tuple[str, str]:
+    """Patient ID and Study Instance UID; empty where they cannot be read."""
+    with quiet():
+        return text(header, "PatientID"), text(header, "StudyInstanceUID")
+
+
+def _left(
+    path: str, kind: str, reason: str, detail: str, names: tuple[str, str]
+) -> LeftFile:
+    patient, study = names
+    return LeftFile(path, kind, reason, detail, patient_id=patient, study=study)
+
+
     path: pathlib.Path, file: FileToScan, rules: ScanRules
 ) -> AnnotationObject:
     values = None if rules.mask_values is None else dict(rules.mask_values)

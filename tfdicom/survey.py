@@ -73,6 +73,7 @@ class Survey:
       files: Every file in the folder.
     """
 
+      named: Patient ID and Study Instance UID of files that give no frame, by path.
     frames: tuple[AnnotatedFrame, ...]
     classes: tuple[SegmentationClass, ...]
     listing: PathListing
@@ -84,6 +85,7 @@ class Survey:
     files: tuple[str, ...] = ()
 
 
+    named: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
 def survey(folder: pathlib.Path, options: ConvertOptions, ledger: Ledger) -> Survey:
     """Finds images and annotations and brings them together; reads headers only.
 
@@ -142,6 +144,7 @@ def _objects(
         LeftFile(one.path, OBJECT, "object_not_asked_for")
         for one in scan.objects
         if not _wanted(one.kind, options)
+        named=scan.named,
     )
     return [one for one in scan.objects if _wanted(one.kind, options)]
 

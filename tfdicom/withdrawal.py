@@ -11,16 +11,20 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator
 
-from tfdicom import conversion_state, deidentify, files, output_folder, shard_results
+from tfdicom import (
+    conversion_state,
+    deidentify,
+    files,
+    output_folder,
+    shard_results,
+    withdrawal_proof,
+)
 from tfdicom.conversion_state import ConversionState
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.dataset_files import merge_contents, split_infos, write_index
 from tfdicom.deidentify import Pseudonyms
-from tfdicom.ledger import Owner
 from tfdicom.ledger_entries import count_entries
 from tfdicom.manifest import (
     LEDGER,
@@ -34,9 +38,8 @@ from tfdicom.shard_content import ShardContent
 from tfdicom.shard_results import CONVERSION, PatientResult, ShardResult
 from tfdicom.sharding import virtual_bucket
 from tfdicom.shards import copy_without
-from tfdicom.tfrecord_file import read_records
-
-_HEXADECIMAL = re.compile(rb"[0-9a-f]{16,}")
+from tfdicom.withdrawal_proof import Traces
+from tfdicom.withdrawn_patients import withdrawn_digest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +47,15 @@ class Withdrawal:
     """What was taken out.
 
     Attributes:
-      split: The patient's split.
-      shard: The shard that was written again.
+      split: The patient's split; empty where only the ledger told of them.
+      shard: The shard that was written again; empty where none was.
       examples: Number of records that went.
       searched: Number of files in which nothing of the patient was found afterwards.
-      traces: Number of pseudonyms and keys that were searched for.
+      traces: Number of pseudonyms, keys and words that were searched for.
+      labels: Labels whose vocabulary lost a word, so that places in it moved.
+      classes: Classes of which no annotation is left; names and expressions of
+        classes are the user's own words, and stay.
+      unowned: Files in the ledger of which nothing tells whose they are.
     """
 
     split: str
@@ -56,6 +63,44 @@ class Withdrawal:
     examples: int
     searched: int
     traces: int
+    labels: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    unowned: int = 0
+
+    def __str__(self) -> str:
+        """For a terminal."""
+        gone = "What the ledger said of the patient's files is gone."
+        if self.shard:
+            gone = (
+                f"{self.examples} examples of split {self.split!r} are gone; "
+                f"{self.shard} was written again."
+            )
+        lines = [
+            gone,
+            f"Searched {self.searched} files for {self.traces} pseudonyms, keys, "
+            "checksums and words of the patient: none is left.",
+        ]
+        for name in self.labels:
+            lines.append(
+                f"Label {name!r} has lost words that only this patient had; the "
+                "numbers of the words behind them are others now."
+            )
+        for name in self.classes:
+            lines.append(
+                f"Class {name!r} is annotated on no example any more. Its name and "
+                "expression, which you gave, stay."
+            )
+        if self.unowned:
+            lines.append(
+                f"Of {self.unowned} files in the ledger, nothing tells whose they are; "
+                "the crosswalk beside the key names them."
+            )
+        lines.append(
+            "Take the patient's files out of the input folder, and their rows out of "
+            "tables, before the data set is extended. Copies, models and pictures made "
+            "of the data set are not known here."
+        )
+        return "\n".join(lines)
 
 
 def withdraw(options: ConvertOptions, pseudonyms: Pseudonyms) -> Withdrawal:
@@ -77,24 +122,52 @@ def withdraw(options: ConvertOptions, pseudonyms: Pseudonyms) -> Withdrawal:
         manifest = load_manifest(output)
         state = _state(output, aside, pseudonyms)
         name = options.withdraw or ""
-        patient = _pseudonym(name, manifest, state, pseudonyms)
+        listed = {line.get("patient") for line in read_ledger(output)}
+        known = {*manifest.split_table, *listed}
+        patient = _pseudonym(name, known, manifest, state, pseudonyms)
         results = list(_results(output, manifest))
-        if patient in manifest.split_table:
-            traces = _traces(results, list(read_ledger(output)), patient)
+        examples, shard = 0, ""
+        if patient in known:
+            traces = withdrawal_proof.traces_of(
+                patient, results, read_ledger(output), manifest.labels
+            )
             with _all_or_nothing(aside):
-                gone, shard = _write(
+                examples, shard = _write(
                     output, aside, manifest, state, results, patient, pseudonyms
                 )
-            examples, split = len(gone.entries), manifest.split_table[patient]
             output_folder.take_place(output)
         else:  # this was stopped after the records had gone
-            traces = frozenset(
-                {patient, *_known_to_crosswalk(output, pseudonyms, patient)}
-            )
-            examples, split, shard = 0, "", ""
-    searched = _prove(output, manifest.compression, traces)
+            candidates = _known_to_crosswalk(output, pseudonyms, patient)
+            traces = Traces(frozenset({patient, *candidates}))
+    searched = withdrawal_proof.prove(output, traces)
     _forget(output, pseudonyms, patient)
-    return Withdrawal(split, shard, examples, searched, len(traces))
+    after = load_manifest(output)
+    return Withdrawal(
+        manifest.split_table.get(patient, ""),
+        shard,
+        examples,
+        searched,
+        len(traces),
+        labels=_with_fewer_words(manifest, after),
+        classes=_without_annotation(manifest, after),
+        unowned=sum("patient" not in line for line in read_ledger(output)),
+    )
+
+
+def _with_fewer_words(before: Manifest, after: Manifest) -> tuple[str, ...]:
+    pairs = zip(before.labels, after.labels, strict=True)
+    return tuple(one.name for one, now in pairs if one.vocabulary != now.vocabulary)
+
+
+def _without_annotation(before: Manifest, after: Manifest) -> tuple[str, ...]:
+    def annotated(one: Manifest, name: str) -> int:
+        return sum(split.classes[name].annotated for split in one.splits.values())
+
+    return tuple(
+        name
+        for name in before.class_names
+        if annotated(before, name) and not annotated(after, name)
+    )
 
 
 def _state(
@@ -132,12 +205,16 @@ def _all_or_nothing(aside: pathlib.Path) -> Iterator[None]:
 
 
 def _pseudonym(
-    name: str, manifest: Manifest, state: ConversionState, pseudonyms: Pseudonyms
+    name: str,
+    known: Collection[str | None],
+    manifest: Manifest,
+    state: ConversionState,
+    pseudonyms: Pseudonyms,
 ) -> str:
     for patient in (pseudonyms.of("patient", name), name):
-        if patient in manifest.split_table:
+        if patient in known:
             return patient
-        if _digest(pseudonyms, patient) in state.withdrawn:
+        if withdrawn_digest(pseudonyms, patient) in state.withdrawn:
             return patient
     raise ValueError(
         f"withdraw={name!r}: no such patient is among the {len(manifest.split_table)} "
@@ -160,29 +237,28 @@ def _write(
     results: list[ShardResult],
     patient: str,
     pseudonyms: Pseudonyms,
-) -> tuple[PatientResult, str]:
-    """Writes aside all that changes, the manifest last."""
-    split = manifest.split_table[patient]
-    if len(manifest.splits[split].patients) == 1:
-        raise ValueError(
-            f"withdraw: the patient is the only one of split {split!r}, which cannot "
-            "be empty; take them out of the input and convert anew with --overwrite"
-        )
-    place, gone = next(
-        (number, one)
-        for number, result in enumerate(results)
-        for one in result.patients
-        if one.patient == patient
-    )
-    results[place] = copy_without(
-        output, aside, results[place], patient, manifest.compression
-    )
-    lines = [line for line in read_ledger(output) if line.get("patient") != patient]
+) -> tuple[int, str]:
+    """Writes aside all that changes, the manifest last.
+
+    Returns:
+      Number of records that went, and their shard; none of a patient of whom the
+      ledger alone tells.
+    """
+    labels = withdrawal_proof.left_labels(manifest.labels, results, patient)
     ours = [line for line in read_ledger(output) if line.get("patient") == patient]
-    table = {one: name for one, name in manifest.split_table.items() if one != patient}
-    buckets = _without_bucket(manifest, table, patient)
+    lines = [line for line in read_ledger(output) if line.get("patient") != patient]
     digests = {line["candidate"][: conversion_state.DIGITS] for line in ours}
-    digests |= {one[: conversion_state.DIGITS] for one in gone.sources}
+    table = {one: name for one, name in manifest.split_table.items() if one != patient}
+    buckets, examples, shard = manifest.buckets, 0, ""
+    if patient in manifest.split_table:
+        _refuse_last(manifest, patient)
+        place, gone = _place(results, patient)
+        results[place] = copy_without(
+            output, aside, results[place], patient, manifest.compression
+        )
+        buckets = _without_bucket(manifest, table, patient)
+        digests |= {one[: conversion_state.DIGITS] for one in gone.sources}
+        examples, shard = len(gone.entries), results[place].info.file
     conversion_state.write_state(
         aside,
         dataclasses.replace(
@@ -190,7 +266,9 @@ def _write(
             split_table=table,
             buckets=buckets,
             inputs=tuple(one for one in state.inputs if one not in digests),
-            withdrawn=tuple(sorted({*state.withdrawn, _digest(pseudonyms, patient)})),
+            withdrawn=tuple(
+                sorted({*state.withdrawn, withdrawn_digest(pseudonyms, patient)})
+            ),
         ),
     )
     write_index(aside, results)
@@ -200,13 +278,33 @@ def _write(
     files.write_text(aside / LEDGER, text)
     left = dataclasses.replace(
         manifest,
-        splits=split_infos(results, contents, manifest.class_names, manifest.labels),
+        splits=split_infos(results, contents, manifest.class_names, labels),
         split_table=table,
         buckets=buckets,
         ledger=count_entries(map(_entry, lines)),
+        labels=labels,
     )
     files.write_text(aside / MANIFEST, left.to_json())
-    return gone, results[place].info.file
+    return examples, shard
+
+
+def _refuse_last(manifest: Manifest, patient: str) -> None:
+    split = manifest.split_table[patient]
+    if len(manifest.splits[split].patients) == 1:
+        raise ValueError(
+            f"withdraw: the patient is the only one of split {split!r}, which cannot "
+            "be empty; take them out of the input and convert anew with --overwrite"
+        )
+
+
+def _place(results: list[ShardResult], patient: str) -> tuple[int, PatientResult]:
+    """Place of the patient's shard, and what came of them."""
+    return next(
+        (number, one)
+        for number, result in enumerate(results)
+        for one in result.patients
+        if one.patient == patient
+    )
 
 
 def _entry(line: dict) -> LedgerEntry:
@@ -227,117 +325,6 @@ def _without_bucket(
     if not shared:
         buckets[split].pop(str(bucket), None)
     return buckets
-
-
-def _traces(
-    results: Sequence[ShardResult], lines: Sequence[dict[str, Any]], patient: str
-) -> frozenset[str]:
-    """Everything that would tell of the patient, and of nobody else."""
-    ours: set[str] = set()
-    others: set[str] = set()
-    for result in results:
-        for one in result.patients:
-            (ours if one.patient == patient else others).update(_names(one))
-    for line in lines:
-        found = ours if line.get("patient") == patient else others
-        found.add(line["candidate"])
-    return frozenset(ours - others)
-
-
-def _names(one: PatientResult) -> Iterator[str]:
-    yield one.patient
-    yield from one.sources
-    yield from (entry.candidate for entry in one.ledger)
-    yield from (entry.key for entry in one.entries)
-    for trace in one.traces:
-        yield from (trace.candidate, trace.study, trace.series, trace.instance)
-        if trace.pixel_hash:
-            yield trace.pixel_hash
-
-
-def _prove(output: pathlib.Path, compression: str, traces: frozenset[str]) -> int:
-    """Searches every file of the data set, as it is now, for the traces.
-
-    Returns:
-      Number of files.
-
-    Raises:
-      RuntimeError: One is left.
-    """
-    width = conversion_state.DIGITS  # in the state they are cut short
-    short = {one[:width].encode() for one in traces}
-    searched = 0
-    for name, content in _contents(output, compression):
-        searched += 1
-        for match in _HEXADECIMAL.finditer(content):
-            run = match[0]
-            starts = range(len(run) - width + 1)
-            if any(run[at : at + width] in short for at in starts):
-                raise RuntimeError(
-                    f"{name} still tells of the patient who was withdrawn. That is a "
-                    "defect of tfdicom: report it, take the patient out of the input, "
-                    "and convert anew with --overwrite"
-                )
-    return searched
-
-
-def _contents(output: pathlib.Path, compression: str) -> Iterator[tuple[str, bytes]]:
-    """Every file of the data set; of a shard, the records."""
-    for path in sorted(output.rglob("*")):
-        if path.is_dir():
-            continue
-        if path.name.endswith(".tfrecord"):
-            records = read_records(path, compression=compression)
-            yield path.name, b"\n".join(records)
-        else:
-            yield path.name, path.read_bytes()
-
-
-def withdrawn_from(output: pathlib.Path) -> tuple[str, ...]:
-    """Digests of the patients who were withdrawn from a data set."""
-    states = map(conversion_state.read_state, (output, output / output_folder.ASIDE))
-    return tuple(sorted({one for state in states if state for one in state.withdrawn}))
-
-
-def refuse_withdrawn(
-    output: pathlib.Path,
-    withdrawn: Collection[str],
-    pseudonyms: Pseudonyms,
-    owners: Mapping[str, Owner],
-) -> None:
-    """Refuses an input folder that still has files of patients who were withdrawn.
-
-    Args:
-      output: The data set that they were withdrawn from.
-      withdrawn: From ``withdrawn_from``.
-      pseudonyms: Made with its key.
-      owners: Patients of the input files, by path.
-
-    Raises:
-      ValueError: There are such files; names the first few.
-    """
-    if not withdrawn:
-        return
-    gone = {
-        patient: _digest(pseudonyms, patient) in withdrawn
-        for patient in {patient for patient, _ in owners.values()}
-    }
-    found = sorted(
-        path
-        for path, (patient, _) in owners.items()
-        if "#" not in path and gone[patient]
-    )
-    if found:
-        more = ", ..." if len(found) > 5 else ""
-        raise ValueError(
-            f"{len(found)} input files are of patients who were withdrawn from "
-            f"{output}: {', '.join(found[:5])}{more}. Take them out of the input "
-            "folder; or convert to another --output_dir, if the patients may come back"
-        )
-
-
-def _digest(pseudonyms: Pseudonyms, patient: str) -> str:
-    return pseudonyms.of("withdrawn", patient)
 
 
 def _known_to_crosswalk(

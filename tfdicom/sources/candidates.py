@@ -70,12 +70,18 @@ class LeftFile:
       kind: One of ``KINDS``.
       reason: A reason code.
       detail: What exactly was found; for the terminal only.
+      near: Path of a file that is of the same patient, where one is known.
+      patient_id: Patient ID (0010,0020) that the file gives, where it could be read.
+      study: Study Instance UID, likewise.
     """
 
     path: str
     kind: str
     reason: str
     detail: str = ""
+    near: str = ""
+    patient_id: str = ""
+    study: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

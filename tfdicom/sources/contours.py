@@ -231,9 +231,9 @@ def _listing(
     by_name = collections.defaultdict(list)
     for path, parts in images.items():
         by_name[_number_key(parts["patient"]), int(parts["image"])].append(path)
-    patients = {patient for patient, _ in by_name}
+    patients = {patient: found[0] for (patient, _), found in by_name.items()}
     links = _links(folder, layout)
-    if not layout.link_required and patients.isdisjoint(links.values()):
+    if not layout.link_required and patients.keys().isdisjoint(links.values()):
         links = {}  # a table of another release, whose images have other names
 
     paired: dict[str, list[Annotation]] = {path: [] for path in images}
@@ -245,7 +245,8 @@ def _listing(
         reason = _why_not_paired(patient in patients, len(found))
         if reason:
             detail = ", ".join(found) or _missing(reason, parts, layout)
-            left.append(LeftFile(path, CONTOUR, reason, detail))
+            near = patients.get(patient, "")
+            left.append(LeftFile(path, CONTOUR, reason, detail, near))
         else:
             structure = structures.get(parts["structure"], parts["structure"])
             paired[found[0]].append(Annotation(TEXT, path, structure))
@@ -280,7 +281,7 @@ def _twice_outlined(paired: dict[str, list[Annotation]]) -> Iterator[LeftFile]:
         for contour in contours:
             if count[contour.structure] > 1:
                 reason = "two_contours_for_structure"
-                yield LeftFile(contour.path, CONTOUR, reason, f"of {image}")
+                yield LeftFile(contour.path, CONTOUR, reason, f"of {image}", image)
         paired[image] = [one for one in contours if count[one.structure] == 1]
 
 

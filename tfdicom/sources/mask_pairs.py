@@ -178,10 +178,12 @@ def _unpaired(pairs: Sequence[MaskPair]) -> Iterator[LeftFile]:
             yield LeftFile(pair.mask, MASK, "mask_without_image")
         elif len(pair.images) > 1 and not is_volume(pair.mask):
             shown = ", ".join(pair.images[:3])
-            yield LeftFile(pair.mask, MASK, "two_images_for_mask", shown)
+            near = pair.images[0]
+            yield LeftFile(pair.mask, MASK, "two_images_for_mask", shown, near)
         else:
             rivals[pair.images, pair.class_name].append(pair.mask)
     for (images, _), masks in rivals.items():
         for mask in masks:
             if len(masks) > 1:
-                yield LeftFile(mask, MASK, "two_masks_for_image", f"of {images[0]}")
+                near = images[0]
+                yield LeftFile(mask, MASK, "two_masks_for_image", f"of {near}", near)

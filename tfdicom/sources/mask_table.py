@@ -203,9 +203,11 @@ def _in_vain(rows: Iterable[MaskRow], names: _Names) -> Iterator[LeftFile]:
     """Files that rows name and that are not there."""
     for row in rows:
         if row.mask not in names.known:
-            yield LeftFile(row.mask, MASK, "mask_missing", f"line {row.line}")
+            line = f"line {row.line}"
+            yield LeftFile(row.mask, MASK, "mask_missing", line, row.image)
         if not names.files(row.image):
-            yield LeftFile(row.image, IMAGE, "image_missing", f"line {row.line}")
+            line = f"line {row.line}"
+            yield LeftFile(row.image, IMAGE, "image_missing", line, row.mask)
 
 
 def _alone(
