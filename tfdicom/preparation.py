@@ -60,8 +60,8 @@ class Preparation:
     ledger: Ledger
     pseudonyms: Pseudonyms
     labels: tuple[LabelInfo, ...] = ()
-
     labelled: frozenset[str] = frozenset()  # patients that the table of labels names
+
 
 def prepare(
     options: ConvertOptions,

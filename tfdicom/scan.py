@@ -115,8 +115,8 @@ class Scan:
     frames: tuple[ScannedFrame, ...]
     objects: tuple[AnnotationObject, ...]
     left: tuple[LeftFile, ...]
-
     named: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+
 
 #: Headers of frames, the header of an object, or why the file is neither.
 _Found = tuple[FrameHeader, ...] | AnnotationObject | LeftFile
@@ -288,18 +288,18 @@ def _kind(file: FileToScan) -> str:
 def _read(folder: pathlib.Path, file: FileToScan, rules: ScanRules) -> _Found:
     path = folder / file.path
     kind = _kind(file)
-    try:
     names: tuple[str, str] = ("", "")
+    try:
         if file.role == A_MASK and is_mask_format(file.path):
             return _read_mask(path, file, rules)
         header = dicom_file.open_header(path)
-        if header.sop_class in KINDS:
         names = _names(header)
+        if header.sop_class in KINDS:
             kind = OBJECT
             wanted = KINDS[header.sop_class]
             if wanted not in rules.kinds:
                 return _left(file.path, OBJECT, "object_not_asked_for", "", names)
-            return readers.read_object(wanted, path, file.path)
+            return READERS[wanted].read_object(path, file.path)
         if file.role == A_MASK:
             return _read_mask(path, file, rules)
         headers = frame_headers(header)
@@ -312,7 +312,6 @@ def _read(folder: pathlib.Path, file: FileToScan, rules: ScanRules) -> _Found:
     return headers
 
 
-def _read_mask(
 def _names(header: HeaderDataset) -> tuple[str, str]:
     """Patient ID and Study Instance UID; empty where they cannot be read."""
     with quiet():
@@ -326,6 +325,7 @@ def _left(
     return LeftFile(path, kind, reason, detail, patient_id=patient, study=study)
 
 
+def _read_mask(
     path: pathlib.Path, file: FileToScan, rules: ScanRules
 ) -> AnnotationObject:
     values = None if rules.mask_values is None else dict(rules.mask_values)

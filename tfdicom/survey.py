@@ -71,9 +71,9 @@ class Survey:
         the classes make of them.
       names: Names of the structures, and what they were taken for.
       files: Every file in the folder.
+      named: Patient ID and Study Instance UID of files that give no frame, by path.
     """
 
-      named: Patient ID and Study Instance UID of files that give no frame, by path.
     frames: tuple[AnnotatedFrame, ...]
     classes: tuple[SegmentationClass, ...]
     listing: PathListing
@@ -83,9 +83,9 @@ class Survey:
     names: StructureNames
     paired: tuple[int, int]
     files: tuple[str, ...] = ()
-
-
     named: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+
+
 def survey(folder: pathlib.Path, options: ConvertOptions, ledger: Ledger) -> Survey:
     """Finds images and annotations and brings them together; reads headers only.
 
@@ -133,6 +133,7 @@ def survey(folder: pathlib.Path, options: ConvertOptions, ledger: Ledger) -> Sur
         names=names,
         paired=_paired(paired, frames),
         files=tuple(paths),
+        named=scan.named,
     )
 
 
@@ -144,7 +145,6 @@ def _objects(
         LeftFile(one.path, OBJECT, "object_not_asked_for")
         for one in scan.objects
         if not _wanted(one.kind, options)
-        named=scan.named,
     )
     return [one for one in scan.objects if _wanted(one.kind, options)]
 
