@@ -157,9 +157,42 @@ def test_sequence_that_never_ends(path):
     whole = path.read_bytes()
     end = whole.rindex(b"\xfe\xff\xdd\xe0")
     path.write_bytes(whole[:end])
+    found = open_header(path)
+    assert found.cut_off
+    assert dicom_elements.text(found, "Modality") == "MR"
+
+
+def test_file_that_is_cut_short_is_no_whole_one(path):
+    whole = encoded(path, ExplicitVRLittleEndian).read_bytes()
+    assert not open_header(path).cut_off
+    wanted = ("PatientID", "StudyInstanceUID")
+    assert not dicom_file.open_elements(path, wanted).cut_off
+    at = whole.index(pydicom.dcmread(path).StudyInstanceUID.encode())
+    path.write_bytes(whole[: at + 9])
+    for found in (open_header(path), dicom_file.open_elements(path, wanted)):
+        assert found.cut_off
+        assert "PatientID" in found and "StudyInstanceUID" not in found
+    path.write_bytes(whole[:150])
     with pytest.raises(InputSkipped) as error:
         open_header(path)
-    assert error.value.code == "not_dicom"
+    assert error.value.code == "object_truncated"
+
+
+def test_file_that_pydicom_reads_may_be_cut_short_too(path):
+    image = pydicom.dcmread(path)
+    image.add_new(0x00091010, "UN", b"")
+    image.save_as(path)
+    whole = path.read_bytes()
+    private = b"\x09\0\x10\x10UN\0\0"
+    endless = private + b"\xff" * 4 + b"\xfe\xff\xdd\xe0" + bytes(4)
+    changed = whole.replace(private + bytes(4), endless)
+    wanted = ("PatientID", "StudyInstanceUID")
+    at = changed.index(image.StudyInstanceUID.encode())
+    for end, cut_off in ((len(changed), False), (at + 9, True)):
+        path.write_bytes(changed[:end])
+        found = dicom_file.open_elements(path, wanted)
+        assert found.raw is None  # pydicom had to help
+        assert found.cut_off is cut_off
 
 
 def deflated(path, data):

@@ -88,6 +88,30 @@ def test_representation_that_depends_on_others_is_left_open():
 
 
 @pytest.mark.parametrize("encoding", [EXPLICIT, IMPLICIT])
+@pytest.mark.parametrize("length", [None, UNDEFINED])
+def test_what_is_there_of_data_that_was_cut_short(encoding, length):
+    before = element(encoding, PATIENT, "LO", b"P1")
+    inside = item_of(encoding, before, delimited=False) * 2
+    behind = element(encoding, 0xFFFEE0DD, None) if length else b""
+    sizes = [] if length is None else [length]
+    late = 0x00081199  # Referenced SOP Sequence; behind the patient here
+    whole = before + element(encoding, late, "SQ", inside, *sizes) + behind
+    started = len(whole) - len(behind) - len(inside)
+    for end in range(len(whole)):
+        found, pixels, at = walk(whole[:end], 0, encoding, None, cut_off=True)
+        assert (pixels, at) == (None, end)
+        assert (PATIENT in found) is (end >= len(before))
+        assert (late in found) is (end >= started)
+        if end >= started:
+            patients = [
+                one.get(PATIENT)
+                for one in walk_items(found[late].value, encoding, cut_off=True)
+            ]
+            count = min((end - started) // (len(inside) // 2), 2)
+            assert [one.value for one in patients if one] == [b"P1"] * count
+
+
+@pytest.mark.parametrize("encoding", [EXPLICIT, IMPLICIT])
 def test_data_that_ends_too_early(encoding):
     data = nested(encoding, 1) + element(encoding, PATIENT, "LO", b"P1")
     complete = len(nested(encoding, 1))

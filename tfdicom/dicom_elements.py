@@ -43,6 +43,7 @@ class HeaderDataset(pydicom.Dataset):
       pixel_element: Where the pixels lie; None where that is not known.
       has_pixels: Whether there is an element with pixels.
       file_size: Bytes of the file.
+      cut_off: Whether the data ends within an element, or within the item that this is.
     """
 
     sop_class: str = ""
@@ -51,6 +52,7 @@ class HeaderDataset(pydicom.Dataset):
     pixel_element: PixelElement | None = None
     has_pixels: bool = True
     file_size: int | None = None
+    cut_off: bool = False
 
     # pydicom's asks of every name whether it is an element's.
     __setattr__ = object.__setattr__  # type: ignore[assignment]
@@ -170,10 +172,11 @@ def _raw_items(
     encoding = Encoding(element.is_implicit_VR, element.is_little_endian)
     characters = dataset.characters
     found: list[pydicom.Dataset] = []
-    for elements in element_walk.walk_items(element.value or b"", encoding):
+    value, cut_off = element.value or b"", dataset.cut_off
+    for elements in element_walk.walk_items(value, encoding, cut_off=cut_off):
         raw: Any = {one.tag: one for one in elements.values()}
         one = HeaderDataset(raw, parent_encoding=characters)
-        one.raw = elements
+        one.raw, one.cut_off = elements, cut_off
         found.append(one)
     return found
 

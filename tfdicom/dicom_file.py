@@ -7,11 +7,12 @@ import io
 import pathlib
 import struct
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import BinaryIO
 
 import pydicom
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filereader import read_dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -88,12 +89,19 @@ _KEYWORDS = (
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )
-_WANTED = frozenset(tag_for_keyword(keyword) or 0 for keyword in _KEYWORDS)
+
+
+def _tags(keywords: Iterable[str]) -> frozenset[int]:
+    return frozenset(tag_for_keyword(keyword) or 0 for keyword in keywords)
+
+
+_WANTED = _tags(_KEYWORDS)
 # Of the File Meta Information: Media Storage SOP Class UID, Transfer Syntax UID.
 _SOP_CLASS, _TRANSFER_SYNTAX = 0x00020002, 0x00020010
 
 # Headers are short; those that need more than the second are left to pydicom.
 _FIRST_READ, _SECOND_READ = 16 << 10, 4 << 20
+_UNDEFINED = 0xFFFFFFFF  # length of what ends with a delimiter
 # A header of a deflated file that is longer than this is taken for a bomb.
 _LONGEST_INFLATED = 64 << 20
 # A file may begin without preamble and File Meta Information (PS3.10 7.1); the first
@@ -102,15 +110,22 @@ _FIRST_ELEMENTS_END, _FIRST_VALUE_END = 0x0100, 0x0100
 _EXPLICIT, _IMPLICIT = Encoding(False, True), Encoding(True, True)
 
 
-def open_header(path: pathlib.Path) -> HeaderDataset:
+def open_header(
+    path: pathlib.Path, keywords: Sequence[str] = _KEYWORDS
+) -> HeaderDataset:
     """Reads the elements that a plan needs, and no pixels.
+
+    Args:
+      path: The file.
+      keywords: Of the elements.
 
     Raises:
       InputSkipped: The file cannot be read, or is not DICOM.
     """
+    wanted = _WANTED if keywords is _KEYWORDS else _tags(keywords)
     try:
         with files.opened(path) as file, quiet():
-            return _opened(file)
+            return _opened(file, wanted)
     except InputSkipped:
         raise
     except Exception as error:  # a damaged file can raise anything
@@ -123,26 +138,34 @@ def open_header(path: pathlib.Path) -> HeaderDataset:
 def open_elements(path: pathlib.Path, keywords: Sequence[str]) -> pydicom.Dataset:
     """Reads elements of an object that has no pixels, however long they are.
 
+    Of a file that ends within an element, those before it, with ``cut_off`` set.
+
     Raises:
       Exception: The file cannot be read; a damaged one can raise anything.
     """
-    wanted = {tag_for_keyword(keyword) or 0 for keyword in keywords}
+    wanted = _tags(keywords)
     with files.opened(path) as file, quiet():
         data = file.read()
-        with contextlib.suppress(InputSkipped, WalkEnds, WalkIsLost):
+        with contextlib.suppress(InputSkipped, WalkIsLost):
             _, syntax, at = _meta(data, _start(data))
             if syntax != DeflatedExplicitVRLittleEndian:
-                return _walked(data, at, _encoding(syntax), wanted)
-        return pydicom.dcmread(io.BytesIO(data), specific_tags=list(wanted), force=True)
+                encoding = _encoding(syntax)
+                try:
+                    return _walked(data, at, encoding, wanted)
+                except WalkEnds:
+                    return _walked(data, at, encoding, wanted, cut_off=True)
+        rest = io.BytesIO(data)
+        found = pydicom.dcmread(rest, specific_tags=list(wanted), force=True)
+        return _unlocated(found, has_pixels=False)
 
 
-def _opened(file: BinaryIO) -> HeaderDataset:
+def _opened(file: BinaryIO, wanted: Collection[int]) -> HeaderDataset:
     head = file.read(_FIRST_READ)
     sop_class, syntax, at = _meta(head, _start(head))
     if syntax == DeflatedExplicitVRLittleEndian:
-        dataset = _deflated(file, at)
+        dataset = _deflated(file, at, wanted)
     else:
-        dataset = _plain(file, head, at, syntax)
+        dataset = _plain(file, head, at, syntax, wanted)
     dataset.sop_class = text(dataset, "SOPClassUID") or sop_class
     dataset.transfer_syntax = "".join(syntax)  # a string, and no kind of one
     dataset.file_size = file.seek(0, io.SEEK_END)
@@ -185,8 +208,11 @@ def _meta(head: bytes, start: int) -> tuple[str, str, int]:
     wanted = (_SOP_CLASS, _TRANSFER_SYNTAX)
     try:
         found, _, at = element_walk.walk(head, start, encoding, wanted, group=2)
-    except (WalkEnds, WalkIsLost) as lost:
-        detail = "its File Meta Information is cut off or damaged"
+    except WalkEnds as ended:
+        detail = "it ends within its File Meta Information"
+        raise InputSkipped("object_truncated", detail) from ended
+    except WalkIsLost as lost:
+        detail = "its File Meta Information is damaged"
         raise InputSkipped("not_dicom", detail) from lost
     sop_class, syntax = (
         (found[tag].value or b"").decode("ascii", "replace").strip(" \0")
@@ -209,38 +235,43 @@ def _encoding(syntax: str) -> Encoding:
     return Encoding(syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian)
 
 
-def _plain(file: BinaryIO, head: bytes, at: int, syntax: str) -> HeaderDataset:
+def _plain(
+    file: BinaryIO, head: bytes, at: int, syntax: str, wanted: Collection[int]
+) -> HeaderDataset:
     encoding = _encoding(syntax)
-    try:
-        return _walked(head, at, encoding)
-    except WalkIsLost:
-        pass
-    except WalkEnds:
-        if len(head) == _FIRST_READ:
-            head += file.read(_SECOND_READ)
-            try:
-                return _walked(head, at, encoding)
-            except (WalkEnds, WalkIsLost):
-                pass
+    with contextlib.suppress(WalkIsLost):
+        with contextlib.suppress(WalkEnds):
+            return _walked(head, at, encoding, wanted)
+        head += file.read(_SECOND_READ)
+        with contextlib.suppress(WalkEnds):
+            return _walked(head, at, encoding, wanted)
+        if not file.read(1):
+            return _walked(head, at, encoding, wanted, cut_off=True)
     file.seek(0)
     found = pydicom.dcmread(
-        file, stop_before_pixels=True, specific_tags=list(_WANTED), force=True
+        file, stop_before_pixels=True, specific_tags=list(wanted), force=True
     )
     return _unlocated(found, has_pixels=bool(file.read(1)))
 
 
 def _walked(
-    data: bytes, at: int, encoding: Encoding, wanted: Collection[int] = _WANTED
+    data: bytes,
+    at: int,
+    encoding: Encoding,
+    wanted: Collection[int],
+    *,
+    cut_off: bool = False,
 ) -> HeaderDataset:
     is_explicit = data[at + 4 : at + 6] in element_walk.VALUE_REPRESENTATIONS
     if is_explicit == encoding.implicit and at < len(data):
         raise WalkIsLost  # written in another way than the transfer syntax says
-    elements, pixels, _ = element_walk.walk(data, at, encoding, wanted)
+    elements, pixels, _ = element_walk.walk(data, at, encoding, wanted, cut_off=cut_off)
     # pydicom converts its own in place.
     dataset = HeaderDataset({one.tag: one for one in elements.values()})
     dataset.raw = elements
     dataset.pixel_element = pixels
     dataset.has_pixels = pixels is not None and pixels.length != 0
+    dataset.cut_off = cut_off
     return dataset
 
 
@@ -248,16 +279,24 @@ def _unlocated(found: pydicom.Dataset, *, has_pixels: bool) -> HeaderDataset:
     """Elements that pydicom read, which does not say where the pixels lie."""
     dataset = HeaderDataset(found)
     dataset.has_pixels = has_pixels
+    dataset.cut_off = any(map(_is_cut_off, found.values()))
     return dataset
 
 
-def _deflated(file: BinaryIO, start: int) -> HeaderDataset:
+def _is_cut_off(element: DataElement | RawDataElement) -> bool:
+    """Whether pydicom gave less of an element than there should be."""
+    if not isinstance(element, RawDataElement) or element.length == _UNDEFINED:
+        return False
+    return len(element.value or b"") < element.length
+
+
+def _deflated(file: BinaryIO, start: int, wanted: Collection[int]) -> HeaderDataset:
     """As ``_plain``, of a data set that is deflated (PS3.5 A.5)."""
     data, size = b"", _FIRST_READ
     while size <= _LONGEST_INFLATED:
         data = _inflated(file, start, size)
         try:
-            dataset = _walked(data, 0, _EXPLICIT)
+            dataset = _walked(data, 0, _EXPLICIT, wanted)
         except WalkEnds:
             if len(data) < size:
                 break
@@ -273,7 +312,7 @@ def _deflated(file: BinaryIO, start: int) -> HeaderDataset:
         is_implicit_VR=False,
         is_little_endian=True,
         stop_when=lambda tag, kind, length: tag in element_walk.PIXEL_TAGS,
-        specific_tags=list(_WANTED),
+        specific_tags=list(wanted),
     )
     return _unlocated(found, has_pixels=bool(rest.read(1)))
 

@@ -38,7 +38,17 @@ _HeaderReader = Callable[[int], tuple[int, bytes | None, int, int]]
 
 
 class WalkEnds(Exception):  # noqa: N818 - how a walk ends, not a defect
-    """The data ends before the pixels: there may be more, or it is cut off."""
+    """The data ends within an element: there may be more, or it is cut off.
+
+    Attributes:
+      sequence: Of a sequence that it ends in: tag, value representation, and where the
+        value begins; None if it is none.
+    """
+
+    def __init__(self, sequence: tuple[int, bytes | None, int] | None = None) -> None:
+        """Keeps where it is."""
+        super().__init__(sequence)
+        self.sequence = sequence
 
 
 class WalkIsLost(Exception):  # noqa: N818 - how a walk ends, not a defect
@@ -73,6 +83,7 @@ def walk(
     wanted: Collection[int] | None,
     *,
     group: int | None = None,
+    cut_off: bool = False,
 ) -> tuple[dict[int, RawDataElement], PixelElement | None, int]:
     """Walks over the top level of a data set, up to its pixels.
 
@@ -82,15 +93,39 @@ def walk(
       encoding: Of the elements.
       wanted: Their tags; None for all that have a name.
       group: Walk to the end of this group only.
+      cut_off: The data may end anywhere: of a sequence that is not whole what is there
+        is taken, any other element that is not whole is none.
 
     Returns:
       The wanted elements, the element with the pixels, and where the walk ended.
 
     Raises:
-      WalkEnds: The data ends within an element.
+      WalkEnds: The data ends within an element, and should not.
       WalkIsLost: An element is not written as it should be.
     """
     elements: dict[int, RawDataElement] = {}
+    try:
+        pixels, at = _walk(data, start, encoding, wanted, group, elements)
+    except WalkEnds as ended:
+        if not cut_off:
+            raise
+        if ended.sequence is not None:
+            tag, kind, value = ended.sequence
+            if wanted is None or tag in wanted:
+                elements[tag] = _element(tag, kind, data[value:], value, encoding)
+        return elements, None, len(data)
+    return elements, pixels, at
+
+
+def _walk(
+    data: bytes,
+    start: int,
+    encoding: Encoding,
+    wanted: Collection[int] | None,
+    group: int | None,
+    elements: dict[int, RawDataElement],
+) -> tuple[PixelElement | None, int]:
+    """As ``walk``; enters what it finds as it goes."""
     at, end = start, len(data)
     header = _header_reader(data, encoding)
     # What follows the group may be written in another way.
@@ -98,54 +133,79 @@ def walk(
     prefix = None if group is None else group.to_bytes(2, order)
     while at < end:
         if prefix is not None and data[at : at + 2] != prefix:
-            return elements, None, at
+            return None, at
         tag, kind, length, value = header(at)
         if tag in PIXEL_TAGS:
             size = None if length == _UNDEFINED else length
-            where = PixelElement(tag, (kind or b"OW").decode("ascii"), value, size)
-            return elements, where, value
+            vr = (kind or b"OW").decode("ascii")
+            return PixelElement(tag, vr, value, size), value
         if length == _UNDEFINED:
             if kind not in (None, b"SQ"):
                 raise WalkIsLost
-            stop, at = _over_items(data, value, encoding, 0)
+            try:
+                stop, at = _over_items(data, value, encoding, 0)
+            except WalkEnds as ended:
+                raise WalkEnds((tag, kind, value)) from ended
         else:
             stop = at = value + length
         if at > end:
-            raise WalkEnds
+            is_sequence = kind == b"SQ" or (kind is None and _is_sequence(tag))
+            raise WalkEnds((tag, kind, value) if is_sequence else None)
         if (tag in wanted) if wanted is not None else (kind or _has_name(tag)):
             elements[tag] = _element(tag, kind, data[value:stop], value, encoding)
-    return elements, None, at
+    return None, at
 
 
-def walk_items(data: bytes, encoding: Encoding) -> list[dict[int, RawDataElement]]:
+def walk_items(
+    data: bytes, encoding: Encoding, *, cut_off: bool = False
+) -> list[dict[int, RawDataElement]]:
     """The elements of each item of a sequence.
 
     Args:
       data: The sequence's value, without a delimiter at its end.
       encoding: Of its elements.
+      cut_off: The data may end anywhere, as in ``walk``.
 
     Raises:
       WalkEnds: The data ends within an item.
       WalkIsLost: Something else than items is there, or an item holds pixels.
     """
     header = _header_reader(data, encoding)
-    found, at = [], 0
-    while at < len(data):
-        tag, _, length, value = header(at)
-        if tag != _ITEM:
-            raise WalkIsLost
-        if length == _UNDEFINED:
-            at = _over_elements(data, value, encoding, 0)
-            stop = at - _DELIMITER
-        else:
-            at = stop = value + length
-        if at > len(data):
-            raise WalkEnds
-        elements, pixels, _ = walk(data[value:stop], 0, encoding, None)
-        if pixels is not None:
-            raise WalkIsLost
-        found.append(elements)
+    found: list[dict[int, RawDataElement]] = []
+    at, value = 0, None
+    try:
+        while at < len(data):
+            value = None
+            tag, _, length, value = header(at)
+            if tag != _ITEM:
+                raise WalkIsLost
+            if length == _UNDEFINED:
+                at = _over_elements(data, value, encoding, 0)
+                stop = at - _DELIMITER
+            else:
+                at = stop = value + length
+            if at > len(data):
+                raise WalkEnds
+            found.append(_item(data[value:stop], encoding, cut_off=False))
+    except WalkEnds:
+        if not cut_off:
+            raise
+        if value is not None:
+            found.append(_item(data[value:], encoding, cut_off=True))
     return found
+
+
+def _item(
+    data: bytes, encoding: Encoding, *, cut_off: bool
+) -> dict[int, RawDataElement]:
+    elements, pixels, _ = walk(data, 0, encoding, None, cut_off=cut_off)
+    if pixels is not None:
+        raise WalkIsLost
+    return elements
+
+
+def _is_sequence(tag: int) -> bool:
+    return dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ"
 
 
 def _has_name(tag: int) -> bool:

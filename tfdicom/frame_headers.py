@@ -88,6 +88,8 @@ def frame_headers(dataset: pydicom.Dataset) -> tuple[FrameHeader, ...]:
     """
     with quiet():
         pixels = _pixel_format(dataset)
+        if getattr(dataset, "cut_off", False):
+            raise InputSkipped("object_truncated", "it ends before its pixels")
         count = _frame_count(dataset, pixels)
         shared = _shared_fields(dataset, pixels)
         findings = frame_attributes.findings(dataset)
@@ -177,6 +179,8 @@ def _no_image(dataset: pydicom.Dataset) -> InputSkipped:
     is_image = not kind or kind.name == kind or "Image Storage" in kind.name
     if not is_image:
         return InputSkipped("not_an_image", kind.name)
+    if getattr(dataset, "cut_off", False):
+        return InputSkipped("object_truncated", "it ends before its image is described")
     if all(is_absent(dataset, one) for one in ("BitsAllocated", "Rows")):
         return InputSkipped("not_dicom", "it ends before Rows (0028,0010)")
     return InputSkipped("no_pixel_data", "no Rows (0028,0010) or Columns")

@@ -245,6 +245,11 @@ REASONS = {
         "The file is not DICOM, or its header cannot be read.",
         "Export it again; 'dcmdump' of DCMTK shows where it breaks.",
     ),
+    "object_truncated": Reason(
+        "The file ends before its content does: it was cut short, perhaps by a copy "
+        "that was stopped.",
+        "Copy or export it again; the terminal says where it ends.",
+    ),
     "header_invalid": Reason(
         "A value of the header cannot be read.",
         "Mend the element, or export the image again.",

@@ -5,7 +5,7 @@ import pytest
 
 from tests.rtstruct_objects import Outline, headers, save, structure_set
 from tests.source_folders import uid
-from tfdicom.reasons import REASONS
+from tfdicom.reasons import REASONS, InputSkipped
 from tfdicom.sources import rtstruct
 from tfdicom.sources.annotation_objects import AnnotatedItem
 
@@ -48,8 +48,8 @@ def test_what_the_header_says(tmp_path):
     assert found.referenced_series == (frames[0].series,)
     assert found.referenced_instances == tuple(one.instance for one in frames)
     assert found.items == (
-        AnnotatedItem(4, ("Heart", "#4")),
-        AnnotatedItem(2, ("Lung_L", "#2")),
+        AnnotatedItem(4, ("Heart", "#4"), parts=1),
+        AnnotatedItem(2, ("Lung_L", "#2"), parts=1),
     )
     assert found.left == ()
 
@@ -99,8 +99,8 @@ def test_coded_names_and_interpreters(tmp_path):
     )
     found = described(tmp_path, dataset)
     assert found.items == (
-        AnnotatedItem(1, ("cor", "#1", "Heart", "SCT:80891009")),
-        AnnotatedItem(2, ("#2",)),
+        AnnotatedItem(1, ("cor", "#1", "Heart", "SCT:80891009"), parts=1),
+        AnnotatedItem(2, ("#2",), parts=1),
     )
     assert found.rater == "Roe^Ann"
     observations[1].ROIInterpreter = "Poe^Edgar"
@@ -153,6 +153,47 @@ def test_numbers_that_link_nothing(tmp_path):
         (None, "roi_not_described"),
     }
     assert {one.reason for one in found.left} <= set(REASONS)
+
+
+@pytest.mark.parametrize("endless", [False, True])
+def test_file_that_was_cut_short_is_of_no_use(tmp_path, endless):
+    frames = headers([0, 3, 6])
+    rois = [(1, "a", map(outline, frames)), (2, "b", map(outline, frames[:2]))]
+    dataset = structure_set(rois, frames)  # the contours of b come first
+    for one in dataset.iterall():
+        one.is_undefined_length = endless and one.VR == "SQ"
+    path = save(dataset, tmp_path / "rt.dcm")
+    whole = path.read_bytes()
+    seen = set()
+    for end in range(len(whole) - 3, 400, -61):
+        path.write_bytes(whole[:end])
+        found = rtstruct.read_object(path, "rt.dcm")
+        assert found.problem.reason == "object_truncated"
+        assert found.left == ()
+        seen.add(tuple((one.names, one.parts) for one in found.items))
+        if found.items:
+            with pytest.raises(InputSkipped) as error:
+                rtstruct.match(path, found, frames, [1])
+            assert error.value.code == "object_truncated"
+    # From the whole list of ROIs on, what is lost is known, and how much at least.
+    assert {names for one in seen for names, _ in one} == {("a", "#1"), ("b", "#2")}
+    counts = {tuple(parts for _, parts in one) for one in seen if one}
+    assert {(0, 0), (2, 2), (3, 2)} <= counts
+    assert all(ours <= 3 and theirs <= 2 for ours, theirs in counts)
+    assert () in seen
+
+
+def test_file_that_ends_before_its_contours(tmp_path):
+    dataset = structure_set([(1, "a", [outline(headers([0])[0])])])
+    del dataset.ROIContourSequence
+    found = described(tmp_path, dataset)
+    assert found.problem.reason == "object_truncated"
+    assert "(3006,0039) 'ROI Contour Sequence'" in found.problem.detail
+    assert found.items == (AnnotatedItem(1, ("a", "#1")),)
+    dataset.RTROIObservationsSequence = pydicom.Sequence([item(ReferencedROINumber=1)])
+    found = described(tmp_path, dataset)
+    assert (found.problem, found.items) == (None, ())
+    assert found.left[0].reason == "roi_without_contours"
 
 
 if __name__ == "__main__":

@@ -44,10 +44,12 @@ class AnnotatedItem:
       number: ROI Number (3006,0022), Segment Number (0062,0004), or pixel value.
       names: All names that ``--classes`` may use for it: its name or label, ``#`` and
         its number, and coded properties as their meaning and as ``SCHEME:VALUE``.
+      parts: How many contours or frames the header is known to give it, at least.
     """
 
     number: int
     names: tuple[str, ...]
+    parts: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +70,8 @@ class AnnotationObject:
       referenced_instances: SOP Instance UIDs of the images that it names.
       items: Its ROIs or segments.
       left: Items that are of no use, each with a reason code and what was found.
+      problem: Why nothing of it can be used, if that is so: its items are what is
+        known to be lost, none where that is not known.
     """
 
     path: str
@@ -82,6 +86,7 @@ class AnnotationObject:
     referenced_instances: tuple[str, ...] = ()
     items: tuple[AnnotatedItem, ...] = ()
     left: tuple[LeftItem, ...] = ()
+    problem: LeftItem | None = None
 
 
 @dataclasses.dataclass(frozen=True)

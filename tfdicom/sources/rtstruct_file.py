@@ -165,6 +165,8 @@ def read_contours(path: pathlib.Path) -> StructureContours:
 def _read_contours(path: pathlib.Path, stamp: files.Stamp) -> StructureContours:
     keywords = ("SpecificCharacterSet", "StructureSetROISequence", *_CONTOUR_KEYWORDS)
     dataset = open_dataset(path, keywords)
+    if getattr(dataset, "cut_off", False):
+        raise InputSkipped("object_truncated", "it ends within an element")
     with dicom_elements.quiet():
         contours: dict[int, list[PatientContour]] = {}
         for number, found in contour_items(dataset):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import pydicom
 
 from tfdicom import contour_masks
+from tfdicom.dicom_elements import element_name
 from tfdicom.reasons import InputSkipped
 from tfdicom.sources import annotation_objects, rtstruct_file
 from tfdicom.sources.annotation_objects import (
@@ -25,11 +26,15 @@ def describe(dataset: pydicom.Dataset, name: str) -> AnnotationObject:
       dataset: At least the elements of ``rtstruct_file.HEADER_KEYWORDS``.
       name: Path of the file relative to the input folder.
 
+    Returns:
+      Of a file that was cut short, with the problem that it is of no use.
+
     Raises:
       InputSkipped: No ROI is described.
     """
-    items, left = _items(dataset)
-    if not items and not left:
+    problem = _problem_of_file(dataset)
+    items, left = (_lost_items(dataset), ()) if problem else _items(dataset)
+    if not items and not left and not problem:
         raise InputSkipped("rtstruct_without_rois")
     named = list(rtstruct_file.references(dataset))
     instances = [one for _, _, listed in named for one in listed]
@@ -48,6 +53,39 @@ def describe(dataset: pydicom.Dataset, name: str) -> AnnotationObject:
         referenced_instances=_unique(instances or _contour_images(dataset)),
         items=items,
         left=left,
+        problem=problem,
+    )
+
+
+def _problem_of_file(dataset: pydicom.Dataset) -> LeftItem | None:
+    """What tells that the file was cut short, within an element or behind one."""
+    if getattr(dataset, "cut_off", False):
+        return LeftItem(None, None, "object_truncated", "it ends within an element")
+    last = ("ROIContourSequence", "RTROIObservationsSequence")  # PS3.3: type 1, both
+    described = "StructureSetROISequence" in dataset
+    if described and not any(keyword in dataset for keyword in last):
+        detail = f"it ends before {element_name(last[0])}"
+        return LeftItem(None, None, "object_truncated", detail)
+    return None
+
+
+def _lost_items(dataset: pydicom.Dataset) -> tuple[AnnotatedItem, ...]:
+    """The ROIs of a file that was cut short; none if their list may be short, too."""
+    if "ROIContourSequence" not in dataset and getattr(dataset, "cut_off", False):
+        return ()
+    counts, codes = _outlines(dataset)[1], _codes(dataset)
+    described = {
+        number: one
+        for one in rtstruct_file.items(dataset, "StructureSetROISequence")
+        if (number := whole(one, "ROINumber")) is not None
+    }
+    # The number of an ROI stands behind its contours: the last may have lost it.
+    unknown = [number for number in described if number not in counts]
+    if len(unknown) == 1:
+        counts[unknown[0]] = counts[None]
+    return tuple(
+        AnnotatedItem(number, _names(one, number, codes), counts[number])
+        for number, one in described.items()
     )
 
 
@@ -66,9 +104,7 @@ def _items(
     dataset: pydicom.Dataset,
 ) -> tuple[tuple[AnnotatedItem, ...], tuple[LeftItem, ...]]:
     """The ROIs that have outlines, and what is wrong with the others."""
-    types: dict[int | None, set[str]] = collections.defaultdict(set)
-    for number, contours in rtstruct_file.contour_items(dataset):
-        types[number] |= _types(contours)
+    types, counts = _outlines(dataset)
     codes = _codes(dataset)
     described = rtstruct_file.items(dataset, "StructureSetROISequence")
     numbers = [whole(one, "ROINumber") for one in described]
@@ -81,14 +117,34 @@ def _items(
             known = (name,) if number is None else (name, f"#{number}")
             left.append(LeftItem(number, None, reason, f"ROI {name!r}", known))
         else:
-            names = [name, f"#{number}", *codes.get(number, ())]
-            used.append(AnnotatedItem(number, _unique(names)))
+            parts = counts[number]
+            used.append(AnnotatedItem(number, _names(one, number, codes), parts))
     left += [
         LeftItem(number, None, "roi_not_described")
         for number in types
         if number is None or number not in numbers
     ]
     return tuple(used), tuple(dict.fromkeys(left))
+
+
+def _outlines(
+    dataset: pydicom.Dataset,
+) -> tuple[dict[int | None, set[str]], collections.Counter[int | None]]:
+    """Types of the contours of each ROI, and how many there are."""
+    types: dict[int | None, set[str]] = collections.defaultdict(set)
+    counts: collections.Counter[int | None] = collections.Counter()
+    for number, contours in rtstruct_file.contour_items(dataset):
+        types[number] |= _types(contours)
+        counts[number] += len(contours)
+    return types, counts
+
+
+def _names(
+    described: pydicom.Dataset, number: int, codes: Mapping[int, Sequence[str]]
+) -> tuple[str, ...]:
+    """All names that an ROI may be called by."""
+    name = text(described, "ROIName")
+    return _unique([name, f"#{number}", *codes.get(number, ())])
 
 
 def _types(contours: Sequence[pydicom.Dataset]) -> set[str]:

@@ -139,8 +139,10 @@ def of_dataset(dataset: Dataset) -> SegmentationHeader:
     if rows * columns > _MOST_PIXELS:
         raise malformed("Rows", f"{rows} rows of {columns} columns are too many")
     padding = number(dataset, "PixelPaddingValue") if kind == LABELMAP else None
-    segments, left = _segments(dataset, lowest=0 if kind == LABELMAP else 1)
+    segments, left = segments_of(dataset, lowest=0 if kind == LABELMAP else 1)
     fractional = kind == FRACTIONAL
+    frames = read_frames(dataset, name_segments=kind != LABELMAP)
+    parts = Counter(one.segment for one in frames)
     return SegmentationHeader(
         kind=kind,
         fractions=_fractions(dataset) if fractional else "",
@@ -149,9 +151,13 @@ def of_dataset(dataset: Dataset) -> SegmentationHeader:
         rows=rows,
         columns=columns,
         # Label maps may describe their background like a segment.
-        segments=tuple(one for one in segments if one.number != padding),
+        segments=tuple(
+            dataclasses.replace(one, parts=parts[one.number] + parts[None])
+            for one in segments
+            if one.number != padding
+        ),
         left=left,
-        frames=read_frames(dataset, name_segments=kind != LABELMAP),
+        frames=frames,
         sources=tuple(_sources(dataset)),
         series=tuple(
             text(one, "SeriesInstanceUID")
@@ -188,9 +194,18 @@ def _fractions(dataset: Dataset) -> str:
     return _choice(dataset, "SegmentationFractionalType", kinds)
 
 
-def _segments(
+def segments_of(
     dataset: Dataset, *, lowest: int
 ) -> tuple[tuple[AnnotatedItem, ...], tuple[LeftItem, ...]]:
+    """The segments that are described, and those that cannot be told apart.
+
+    Args:
+      dataset: A segmentation.
+      lowest: The lowest segment number.
+
+    Raises:
+      InputSkipped: None is described, or one has no number.
+    """
     described = items(dataset, "SegmentSequence")
     if not described:
         raise malformed("SegmentSequence", "no segment is described")
