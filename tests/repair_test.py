@@ -6,6 +6,7 @@ import pytest
 from tests import source_folders
 from tests.source_folders import convert
 from tfdicom import shard_results
+from tfdicom.deidentify import load_pseudonyms
 from tfdicom.repair import repair
 
 #: Run once, by pytest alone.
@@ -24,10 +25,23 @@ def source(tmp_path):
     return source_folders.write_folder(tmp_path / "in", patients=PATIENTS)
 
 
-@pytest.fixture(params=["public", None])
-def output(request, source, tmp_path):
-    convert(source.root, tmp_path / "out", id_key_file=request.param, num_shards=2)
+@pytest.fixture
+def output(source, tmp_path):
+    convert(source.root, tmp_path / "out", id_key_file=None, num_shards=2)
     return tmp_path / "out"
+
+
+@pytest.fixture
+def public(source, tmp_path):
+    convert(source.root, tmp_path / "out", id_key_file="public", num_shards=2)
+    return tmp_path / "out"
+
+
+def patients_of(output, source, shard):
+    """Source identifiers of the patients in a shard."""
+    pseudonyms, _ = load_pseudonyms(None)
+    found = {one.patient for one in shard_results.read(output, shard).patients}
+    return [one for one in source.patients if pseudonyms.of("patient", one) in found]
 
 
 def files_of(folder):
@@ -65,7 +79,7 @@ def _put_another_in_its_place(output):
 
 
 def _damage_its_result(output):
-    flip(shard_results.path_of(output, SHARD), 0)
+    flip(shard_results.path_of(output, SHARD), 0.3)
 
 
 @pytest.mark.parametrize(
@@ -87,19 +101,58 @@ def test_bad_shard_alone_is_written_again(output, damage):
     assert [path.stat().st_mtime_ns for path in others] == times
 
 
-@pytest.mark.parametrize("name", ["dataset.index", "ledger.jsonl", "dataset.json"])
+@pytest.mark.parametrize(
+    "name", ["dataset.index", "ledger.jsonl", "dataset.json", ".conversion/state.json"]
+)
 @pytest.mark.parametrize("gone", [False, True])
 def test_other_files_are_written_again(output, source, name, gone):
     before = files_of(output)
     if gone:
         (output / name).unlink()
     else:
-        (output / name).write_text("{")
-    key = (
-        "public" if 'identifiers": "public' in before["dataset.json"].decode() else None
-    )
-    result = repair(output, id_key_file=key)
+        (output / name).write_bytes((output / name).read_bytes()[:-9])
+    result = repair(output)
     assert result.rebuilt == () and result.verified.is_whole
+    assert files_of(output) == before
+
+
+def test_public_data_set_whose_manifest_is_gone(public):
+    before = files_of(public)
+    (public / "dataset.json").unlink()
+    assert repair(public, id_key_file="public").verified.is_whole
+    assert files_of(public) == before
+
+
+@pytest.mark.parametrize("damage", [_flip_a_bit, _damage_its_result])
+def test_what_changes_elsewhere_in_the_source_does_not_matter(output, source, damage):
+    before = files_of(output)
+    ours = patients_of(output, source, SHARD)
+    changed, gone = [one for one in source.patients if one not in ours][:2]
+    source_folders.edit(source.image(changed, 1), PatientID="SOMEBODY", Rows=7)
+    shutil.rmtree(source.image(gone, 1).parent)
+    shutil.rmtree(source.contour(gone, 1).parents[1])
+    for number in (1, 2):  # a new patient, and a new image of an old one
+        source_folders.write_image(source.root / f"dicoms/N/{number}.dcm", "N", number)
+    source_folders.write_image(source.image(ours[0], 9), ours[0], 9)
+    damage(output)
+    result = repair(output)
+    assert result.rebuilt == (SHARD,) and result.is_whole
+    assert files_of(output) == before
+
+
+def test_index_needs_no_source(output, source):
+    before = files_of(output)
+    shutil.rmtree(source.root)
+    flip(output / "dataset.index")
+    assert repair(output).is_whole
+    assert files_of(output) == before
+
+
+def test_growth_of_the_source_is_not_taken_in_with_a_new_ledger(output, source):
+    before = files_of(output)
+    source_folders.write_image(source.root / "dicoms/N/1.dcm", "N", 1)
+    (output / "ledger.jsonl").unlink()
+    assert repair(output).is_whole
     assert files_of(output) == before
 
 
@@ -122,16 +175,30 @@ def test_source_that_lies_elsewhere_by_now(output, source, tmp_path):
 def test_source_that_has_changed_gives_no_other_data_under_the_same_name(
     output, source
 ):
-    before = files_of(output)
+    ours = patients_of(output, source, SHARD)
     flip(output / SHARD)
-    flip(source.image(PATIENTS[0], 1), 0.99)
-    flip(source.image(PATIENTS[5], 1), 0.99)
-    with pytest.raises(ValueError, match="source files have changed"):
+    path = source.image(ours[0], 1)
+    whole = path.read_bytes()
+    flip(path, 0.99)
+    before = files_of(output)
+    with pytest.raises(
+        ValueError, match=f"{SHARD}.*1 source files have changed: .*1.d"
+    ):
         repair(output)
-    assert files_of(output).keys() == before.keys()
+    shard_results.path_of(output, SHARD).unlink()  # which knew what they held
+    with pytest.raises(ValueError, match=f"{SHARD}: made again.*SHA-256"):
+        repair(output)
+    path.write_bytes(whole)
+    shutil.rmtree(source.image(ours[0], 1).parent)
+    with pytest.raises(ValueError, match=f"{SHARD} cannot be made again: no image"):
+        repair(output)
+    after = files_of(output)
+    assert before.items() >= after.items()
 
 
-def test_data_set_of_another_machine(output, source, tmp_path):
+@pytest.mark.parametrize("key", [None, "public"])
+def test_data_set_of_another_machine(request, key, source, tmp_path):
+    output = request.getfixturevalue("public" if key else "output")
     flip(output / SHARD)
     for path in (tmp_path / "config").rglob("conversion-*"):
         path.unlink()
@@ -141,8 +208,6 @@ def test_data_set_of_another_machine(output, source, tmp_path):
     flagfile.write_text(
         f"--input_dir={source.root}\n--split=train:0.5,test:0.5\n--num_shards=2\n"
     )
-    public = "public" in (output / "dataset.json").read_text()
-    key = "public" if public else None
     result = repair(output, flagfile=str(flagfile), id_key_file=key)
     assert result.rebuilt == (SHARD,) and result.verified.is_whole
 

@@ -25,6 +25,7 @@ from tfdicom.conversion_state import ConversionState, InputsChanged
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.dataset_files import merge_contents, write_dataset_files
 from tfdicom.deidentify import Pseudonyms, crosswalk_path, read_crosswalk
+from tfdicom.input_scope import InputScope
 from tfdicom.leakage import refuse_leaks
 from tfdicom.ledger import Ledger
 from tfdicom.manifest import MANIFEST, Manifest
@@ -114,7 +115,10 @@ def _planned(options: ConvertOptions) -> Preparation:
 
 @processes.rarely_collecting()
 def rebuild(options: ConvertOptions) -> ConversionResult:
-    """As ``convert``, but reads every shard that is there: damaged ones are made anew.
+    """Makes all files of a data set that are not as they were written anew.
+
+    As ``convert``, but it reads every shard that is there, and takes nothing in that
+    was not in the input folder then.
 
     Args:
       options: Those that the data set was made with.
@@ -158,7 +162,8 @@ def _convert(
     """Converts into a folder that nobody else writes to."""
     pseudonyms = identity_of(options)
     before = _before(output, aside, options, pseudonyms)
-    prepared = prepare(options, pseudonyms=pseudonyms, before=before)
+    scope = InputScope(before, pseudonyms) if thorough and before else None
+    prepared = prepare(options, pseudonyms=pseudonyms, before=before, scope=scope)
     withdrawn = withdrawn_patients.withdrawn_from(output)
     withdrawn_patients.refuse_withdrawn(
         output, withdrawn, pseudonyms, prepared.ledger.owners, prepared.labelled

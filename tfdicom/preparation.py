@@ -25,6 +25,7 @@ from tfdicom.deidentify import Pseudonyms, key_path, load_pseudonyms
 from tfdicom.dicom import PixelRules
 from tfdicom.drawing import AnnotationRules
 from tfdicom.header_cache import NO_CACHE
+from tfdicom.input_scope import InputScope
 from tfdicom.label_kinds import LabelInfo
 from tfdicom.label_table import (
     FrameIdentity,
@@ -68,6 +69,7 @@ def prepare(
     *,
     pseudonyms: Pseudonyms | None = None,
     before: ConversionState | None = None,
+    scope: InputScope | None = None,
 ) -> Preparation:
     """Surveys, identifies and plans; reads headers only.
 
@@ -75,6 +77,7 @@ def prepare(
       options: What is asked for.
       pseudonyms: What ``identity_of`` gave for the options, where it was asked.
       before: What an earlier conversion into the same data set has decided.
+      scope: Which part of the input folder to look at; None for all of it.
 
     Raises:
       ValueError: The input does not allow a data set to be made.
@@ -95,13 +98,14 @@ def prepare(
     table = read_label_table(options.labels) if options.labels else None
     check_stratify_label(choice.stratify, table)
     redaction.note_identifiers("patient", choice.rule.patients)
-    found = survey(folder, options, ledger)
+    found = survey(folder, options, ledger, scope)
+    part = scope is not None and scope.patients is not None
     if table:  # also rows of nobody who is here
         cells = (cell for row in table.rows for cell in row)
         redaction.note_identifiers("patient", cells)
-    plan = _plan(found, choice, options, ledger, pseudonyms, table, before)
+    plan = _plan(found, choice, options, ledger, pseudonyms, table, before, part=part)
     ledger.leave(plan.left)
-    for warning in plan.warnings:
+    for warning in () if part else plan.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
     rules = _rules(folder, found, plan, options, before)
     return Preparation(
@@ -155,6 +159,8 @@ def _plan(
     pseudonyms: Pseudonyms,
     table: LabelTable | None,
     before: ConversionState | None,
+    *,
+    part: bool,
 ) -> Plan:
     include = ALL if options.without_masks else options.include_unannotated
     named = set(found.pairs.splits.values())
@@ -162,7 +168,7 @@ def _plan(
         patients = identify(
             found.frames,
             options.patient_from,
-            several_splits=len(named or choice.rule.names) > 1,
+            several_splits=not part and len(named or choice.rule.names) > 1,
             every=include == ALL,
             known=found.pairs.patients,
         )
@@ -187,7 +193,7 @@ def _plan(
             stratify=choice.stratify,
             frozen_shards=before.shards if before else None,
         )
-        if table:
+        if table and not part:
             print(_label_matches(plan, table), file=sys.stderr)
         return plan
 

@@ -7,12 +7,22 @@ import pathlib
 import sys
 from typing import Any
 
-from tfdicom import conversion, conversion_record, files
+from tfdicom import (
+    conversion,
+    conversion_record,
+    conversion_state,
+    files,
+    mended_state,
+    shard_repair,
+)
+from tfdicom.conversion_state import ConversionState
 from tfdicom.convert_options import ConvertOptions
-from tfdicom.deidentify import PUBLIC, load_pseudonyms
+from tfdicom.deidentify import PUBLIC, Pseudonyms, load_pseudonyms
 from tfdicom.manifest import Manifest, load_manifest
 from tfdicom.verification import VerifyResult
 from tfdicom.verify import verify
+
+_FOREIGN = "file_foreign"  # that nothing here can mend
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +67,11 @@ def repair(
 ) -> Repair:
     """Repairs a data set: shards whose checksum is wrong, index, ledger and manifest.
 
-    The conversion is run again with the options that made the data set; shards that
-    are as they were written stay. New files in the source are taken in, as always.
+    Shards that are bad are made anew with the options that made the data set; only
+    their patients' files are read, and have to be what they were. The other shards
+    stay, and need no source; nor does the index. Where ledger or manifest are not what
+    they were, they are made anew with the whole of the source, as it was then. Nothing
+    that is new in the source is taken in.
 
     Args:
       data_dir: Folder of the data set.
@@ -79,16 +92,52 @@ def repair(
     }
     changes |= {"input_dir": input_dir} if input_dir else {}
     changes |= {"id_key_file": id_key_file} if id_key_file else {}
-    result = conversion.rebuild(dataclasses.replace(options, **changes))
+    options = dataclasses.replace(options, **changes)
+    mended: tuple[str, ...] = ()
+    if before:
+        mended = _mend(options, before)
+        verified = verify(data_dir, num_workers=num_workers)
+        if all(one.code == _FOREIGN for one in verified.problems):
+            return Repair(mended, (), verified)
+    result = conversion.rebuild(options)
     known = _checksums(before) if before else {}
     now = _checksums(result.manifest) if result.manifest else {}
     return Repair(
-        result.written,
+        tuple(sorted({*mended, *result.written})),
         tuple(
             name for name in result.written if known.get(name, now[name]) != now[name]
         ),
         verify(data_dir, num_workers=num_workers),
     )
+
+
+def _mend(options: ConvertOptions, manifest: Manifest) -> tuple[str, ...]:
+    """Mends what lies beside the manifest, but for the ledger; names the shards."""
+    output = files.path_of(options.output_dir)
+    pseudonyms, _ = load_pseudonyms(options.id_key_file)
+    damaged = shard_repair.damaged_shards(output, manifest)
+    state = _state(output, manifest, options, pseudonyms)
+    if damaged:
+        shard_repair.rebuild_shards(options, manifest, state, pseudonyms, damaged)
+    shard_repair.mend_index(output, manifest)
+    return tuple(sorted(damaged))
+
+
+def _state(
+    output: pathlib.Path,
+    manifest: Manifest,
+    options: ConvertOptions,
+    pseudonyms: Pseudonyms,
+) -> ConversionState:
+    try:
+        state = conversion_state.read_state(output)
+    except ValueError as error:
+        print(f"Warning: {error}", file=sys.stderr)
+        state = None
+    if state is None:
+        state = mended_state.mended_state(output, manifest, options, pseudonyms)
+        conversion_state.write_state(output, state)
+    return state
 
 
 def _manifest(data_dir: str | pathlib.Path) -> Manifest | None:

@@ -70,7 +70,8 @@ def find_work(
             continue
         folder, result = found
         for one in result.patients:
-            changed |= dict.fromkeys(_changed(one, contents, paths, job.pseudonyms))
+            found_now = changed_sources(one, contents, paths, job.pseudonyms)
+            changed |= dict.fromkeys(found_now)
             planned.know(one)
         kept = _kept(job, shard, result, planned)
         kept_patients += len(kept)
@@ -127,12 +128,20 @@ def _newest(
     return None
 
 
-def _changed(
+def changed_sources(
     one: PatientResult,
     contents: SourceContents,
     paths: Mapping[str, str],
     pseudonyms: Pseudonyms,
 ) -> list[str]:
+    """Files that a patient's records are made of and that hold something else by now.
+
+    Args:
+      one: What came of the patient.
+      contents: What the source files hold.
+      paths: Source files by candidate; those that are not among them do not count.
+      pseudonyms: Made with the data set's key.
+    """
     changed = []
     for candidate, digest in one.sources.items():
         path = paths.get(candidate)

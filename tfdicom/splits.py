@@ -212,14 +212,14 @@ def assign(
     _check_kept(rule, kept)
     if rule.patients:
         return _by_name(rule, present, kept, fixed)
+    new = [one for one in present if one not in kept]
+    if not new:
+        return kept
     if rule.are_folds and len(present) < len(rule.names):
         raise ValueError(
             f"folds={len(rule.names)}: every fold wants a patient, and "
             f"{len(present)} with annotations are here; ask for fewer folds"
         )
-    new = [one for one in present if one not in kept]
-    if not new:
-        return kept
     new.sort(key=lambda patient: (rank_hash(salt, patient), patient))
     growing = {name: rule.fractions[name] for name in rule.names if name not in fixed}
     if not growing:

@@ -12,7 +12,9 @@ from tfdicom import files, header_cache, matching, redaction
 from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.classes import SegmentationClass, parse_classes, structures_of
 from tfdicom.convert_options import ConvertOptions
+from tfdicom.input_scope import InputScope
 from tfdicom.ledger import Ledger
+from tfdicom.patients import identifier_from
 from tfdicom.progress import Progress
 from tfdicom.reasons import REASONS, InputSkipped
 from tfdicom.runner_choice import runner_of
@@ -86,18 +88,25 @@ class Survey:
     named: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
 
 
-def survey(folder: pathlib.Path, options: ConvertOptions, ledger: Ledger) -> Survey:
+def survey(
+    folder: pathlib.Path,
+    options: ConvertOptions,
+    ledger: Ledger,
+    scope: InputScope | None = None,
+) -> Survey:
     """Finds images and annotations and brings them together; reads headers only.
 
     Args:
       folder: The input folder.
       options: What is asked for.
       ledger: Gets what becomes nothing.
+      scope: Which of the files, and whose, count; None for all.
 
     Raises:
       ValueError: There is nothing that could be converted.
     """
     paths = files.walk(folder)
+    paths = scope.files(paths) if scope else paths
     redaction.note_files(folder, paths)
     listing = _listing(folder, paths, options)
     pairs = _mask_listing(folder, listing, options)
@@ -122,6 +131,8 @@ def survey(folder: pathlib.Path, options: ConvertOptions, ledger: Ledger) -> Sur
             print(line, file=sys.stderr)
         check_terms(classes, names)
     frames = _matched(folder, scan, paired, objects, classes, options, ledger)
+    if scope:
+        frames = _within(frames, scope, pairs, options)
     kinds = {one.kind for one in drawn} | {one.kind for one in objects}
     return Survey(
         frames=tuple(frames),
@@ -135,6 +146,22 @@ def survey(folder: pathlib.Path, options: ConvertOptions, ledger: Ledger) -> Sur
         files=tuple(paths),
         named=scan.named,
     )
+
+
+def _within(
+    frames: Sequence[AnnotatedFrame],
+    scope: InputScope,
+    pairs: MaskListing,
+    options: ConvertOptions,
+) -> list[AnnotatedFrame]:
+    """The frames of the patients that count."""
+    identifier = identifier_from(options.patient_from)
+
+    def owner(one: AnnotatedFrame) -> str:
+        named = pairs.patients.get(one.path)
+        return named or identifier(one.path, one.header.patient_id, one.header.study)
+
+    return [one for one in frames if scope.has(owner(one))]
 
 
 def _objects(

@@ -1,0 +1,87 @@
+"""The state of a data set, put together again from what else tells of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import re
+import sys
+
+from tfdicom import conversion_state, files
+from tfdicom.conversion_state import STATE, ConversionState
+from tfdicom.convert_options import ConvertOptions
+from tfdicom.deidentify import Pseudonyms
+from tfdicom.manifest import Manifest, read_ledger
+from tfdicom.shard_results import CONVERSION
+
+_DIGEST = re.compile(r"[0-9a-f]{32,64}")
+
+
+def mended_state(
+    output: pathlib.Path,
+    manifest: Manifest,
+    options: ConvertOptions,
+    pseudonyms: Pseudonyms,
+) -> ConversionState:
+    """What ``state.json`` held.
+
+    Args:
+      output: Folder of the data set, whose ledger is whole.
+      manifest: Its manifest.
+      options: Those that the data set was made with.
+      pseudonyms: Made with its key.
+
+    Raises:
+      ValueError: The key or the version is another, or the ledger cannot be read.
+      OSError: The ledger or the input folder cannot be read.
+    """
+    told = manifest.options
+    state = ConversionState(
+        options=conversion_state.option_digests(options, pseudonyms),
+        identity_key=str(told["identity_key"]),
+        split_table=manifest.split_table,
+        buckets=manifest.buckets,
+        shard_counts={
+            name: len(split.shards) for name, split in manifest.splits.items()
+        },
+        contour_origin=str(told["contour_origin"]),
+        contour_shift=tuple(told["contour_shift"]),
+        classes=tuple((one.name, one.expression) for one in manifest.classes),
+        inputs=_inputs(output, options, pseudonyms),
+        fixed_splits=tuple(told["fixed_splits"]),
+        withdrawn=_withdrawn(output),
+        version=manifest.versions["tfdicom"],
+    )
+    conversion_state.refuse_changes(state, options, pseudonyms)
+    return state
+
+
+def _inputs(
+    output: pathlib.Path, options: ConvertOptions, pseudonyms: Pseudonyms
+) -> tuple[str, ...]:
+    """Files that the ledger lists, and tables; those that are gone by now are lost."""
+    width = conversion_state.DIGITS
+    listed = {line["candidate"][:width] for line in read_ledger(output)}
+    tables = {layout.link_file for layout in options.layouts}
+    found = []
+    for path in files.walk(files.path_of(options.input_dir)):
+        digest = conversion_state.input_digest(pseudonyms, path)
+        if digest in listed or path in tables or path.endswith(".csv"):
+            found.append(digest)
+    return tuple(sorted(found))
+
+
+def _withdrawn(output: pathlib.Path) -> tuple[str, ...]:
+    """Who was withdrawn, of which nothing else tells; as the damaged file has it."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        fields = json.loads((output / CONVERSION / STATE).read_bytes())
+        if all(_DIGEST.fullmatch(one) for one in fields["withdrawn"]):
+            return tuple(sorted(fields["withdrawn"]))
+    print(
+        f"Warning: {output / CONVERSION / STATE} was lost. Patients who were withdrawn "
+        "are no longer known: see that their files are not in the input before the "
+        "data set is extended",
+        file=sys.stderr,
+    )
+    return ()
