@@ -2,6 +2,7 @@ import concurrent.futures
 import hashlib
 import os
 import pathlib
+import re
 import sys
 import threading
 import time
@@ -84,6 +85,30 @@ def test_a_missing_copy_is_made_anew(tmp_path, capfd):
     assert _content(_copied(folder, tmp_path / "copies")) == content
     assert "copying 1 shards" in capfd.readouterr().err
     assert copies[0].stat().st_mtime_ns == kept
+
+
+def test_a_copy_of_another_size_is_made_anew(tmp_path):
+    folder, copies = _written(tmp_path / "data", "zlib"), tmp_path / "copies"
+    paths = _copied(folder, copies)
+    wanted = _content(paths)
+    paths[0].write_bytes(wanted[0][:-7])
+    assert _content(_copied(folder, copies)) == wanted
+
+
+def test_a_copy_is_mended_once_and_only_from_a_whole_shard(tmp_path):
+    folder, copies = _written(tmp_path / "data"), tmp_path / "copies"
+    first, second = _copied(folder, copies)
+    wanted = first.read_bytes()
+    options = InputOptions(cache=str(copies), normalize="none")
+    plan = plan_reading(load_manifest(folder), "train", options)
+    mend = shard_copies.CopyMender(shard_paths([str(folder)], plan), plan)
+    first.write_bytes(bytes(len(wanted)))
+    assert mend(str(first)) == "" and first.read_bytes() == wanted
+    first.write_bytes(b"")
+    assert mend(str(first)) == "" and first.read_bytes() == b""
+    (folder / "train-00001-of-00002.tfrecord").write_bytes(b"no shard")
+    words = f"{second} was damaged, and cannot be copied again: .*00002.tfrecord is not"
+    assert re.match(words, mend(str(second))) and not second.exists()
 
 
 def test_many_may_copy_at_the_same_time(tmp_path, monkeypatch):
@@ -276,6 +301,22 @@ def test_a_wrong_checksum_ends_the_reading_and_names_the_shard(far, tmp_path):
             _read(remote, cache=cache)
     found = _files(tmp_path / "cache/tfdicom/shards")
     assert not [name for name in found if name.endswith(shard)]
+
+
+def test_a_damaged_copy_is_fetched_again(far, tmp_path, capfd):
+    remote, copies = far(), tmp_path / "copies"
+    _copied(remote, copies)
+    wanted = {path.name: path.read_bytes() for path in copies.iterdir()}
+    for path in copies.iterdir():
+        data = bytearray(path.read_bytes())
+        for place in range(20, len(data), 50):  # every record
+            data[place] ^= 1
+        path.write_bytes(data)
+    fields = {"cache": str(copies), "jit_compile": False, "batch_size": 7}
+    assert len(list(input_fn(remote, **fields))) == 1
+    said = capfd.readouterr().err
+    assert said.count("is damaged; copying memory://") == 2  # not for every record
+    assert {path.name: path.read_bytes() for path in copies.iterdir()} == wanted
 
 
 def test_far_shards_in_a_graph(far, held, expected):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class ExampleTable:
       damaged: Records that cannot be read and are left out, in words.
       failure: File that appears when a copy that is under way cannot be made, and says
         why; empty where all of them are there.
+      mend: Makes a copy, by its path, again, and says why it cannot; None where shards
+        are read where they lie.
     """
 
     paths: tuple[str, ...]
@@ -48,6 +50,7 @@ class ExampleTable:
     keys: np.ndarray
     damaged: tuple[str, ...] = ()
     failure: str = ""
+    mend: Callable[[str], str] | None = None
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -81,13 +84,14 @@ def read_table(folders: Sequence[str], plan: InputPlan) -> ExampleTable:
         ]
     if not rows:
         raise ValueError("no record can be read: " + "; ".join(damaged[:_NAMED]))
-    failure = ""
+    failure, mend = "", shard_copies.CopyMender(paths, plan)
     if plan.far:
         paths, failure = shard_copies.coming(paths, plan)
     elif plan.copies_to:
         paths = shard_copies.copied(paths, plan)
     table = _table(paths, rows, plan, damaged)
-    return dataclasses.replace(table, failure=failure)
+    mends = mend if plan.copies_to else None
+    return dataclasses.replace(table, failure=failure, mend=mends)
 
 
 def without_damaged(plan: InputPlan, table: ExampleTable) -> InputPlan:

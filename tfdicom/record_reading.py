@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -35,7 +35,7 @@ class RecordReader:
         self._compression = "" if plan.copies_to else plan.compression
         self._table = table
         self._paths = tf.constant(table.paths)
-        self._failure = table.failure
+        self._failure, self._mend = table.failure, table.mend
         self._shard = tf.constant(table.shard)
         self._number = tf.constant(table.number)
         self._offset = tf.constant(table.offset)
@@ -65,6 +65,12 @@ class RecordReader:
             record = tf.cond(
                 tf.equal(tf.strings.length(record), 0),
                 lambda: _record_at(_when_there(path, self._failure), offset),
+                lambda: record,
+            )
+        if self._mend:
+            record = tf.cond(
+                tf.equal(tf.strings.length(record), 0),
+                lambda: _record_at(_mended(path, self._mend), offset),
                 lambda: record,
             )
         return _whole(record, path, tf.gather(self._number, place))
@@ -134,6 +140,18 @@ def _when_there(path: tf.Tensor, failure: str) -> tf.Tensor:
         return there.concatenate(reason).ignore_errors(log_warning=False)
 
     message = ticks.flat_map(looked).take(1).get_single_element()
+    check = tf.debugging.Assert(tf.equal(message, ""), [message])
+    with tf.control_dependencies([check] if check is not None else []):
+        return tf.identity(path)
+
+
+def _mended(path: tf.Tensor, mend: Callable[[str], str]) -> tf.Tensor:
+    """The path of a copy that was damaged, when it has been made again."""
+
+    def call(name: bytes) -> bytes:
+        return mend(name.decode()).encode()
+
+    message = tf.numpy_function(call, [path], tf.string, stateful=False)
     check = tf.debugging.Assert(tf.equal(message, ""), [message])
     with tf.control_dependencies([check] if check is not None else []):
         return tf.identity(path)

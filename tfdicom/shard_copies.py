@@ -2,7 +2,7 @@
 
 For data sets on slow or remote storage, and for compressed ones, whose records cannot
 be gone to one by one. A copy is named by the checksum of its shard, so it is made once
-and is never that of another data set.
+and is never that of another data set. One that is found damaged is made again.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import pathlib
 import sys
+import threading
 import time
 import uuid
 import zlib
@@ -81,6 +82,49 @@ def coming(paths: Sequence[str], plan: InputPlan) -> tuple[tuple[str, ...], str]
     return local, background_work.start(copy, todo, threads=_THREADS)
 
 
+class CopyMender:
+    """Makes copies again that are found to be damaged, each of them once."""
+
+    def __init__(self, paths: Sequence[str], plan: InputPlan) -> None:
+        """Touches nothing.
+
+        Args:
+          paths: Of the shards.
+          plan: Whose ``copies_to`` names the folder.
+        """
+        self._plan, self._sources = plan, tuple(paths)
+        folder = files.path_of(plan.copies_to or "")
+        self._targets = [_name(folder, shard.info) for shard in plan.shards]
+        self._messages: dict[int, str] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, path: str) -> str:
+        """Deletes the copy and makes it again, unless that was done.
+
+        Args:
+          path: Of the copy.
+
+        Returns:
+          Why it cannot be made again; empty where it was.
+        """
+        target = files.path_of(path)
+        number = self._targets.index(target)
+        with self._lock:  # every thread that reads may find the same damage
+            if number not in self._messages:
+                self._messages[number] = self._made_again(target, number)
+            return self._messages[number]
+
+    def _made_again(self, target: pathlib.Path, number: int) -> str:
+        source = self._sources[number]
+        print(f"tfdicom: {target} is damaged; copying {source} again", file=sys.stderr)
+        try:
+            target.unlink(missing_ok=True)
+            _copy(files.path_of(source), target, self._plan, number)
+        except (OSError, ValueError) as error:
+            return f"{target} was damaged, and cannot be copied again: {error}"
+        return ""
+
+
 @contextlib.contextmanager
 def _named(plan: InputPlan) -> Iterator[None]:
     try:
@@ -90,10 +134,21 @@ def _named(plan: InputPlan) -> Iterator[None]:
 
 
 def _wanted(plan: InputPlan) -> tuple[list[pathlib.Path], list[int]]:
-    """Where the copies lie, and the numbers of those that are not there."""
+    """Where the copies lie, and the numbers of those that are not there.
+
+    One of a wrong size is removed; what else is damaged shows when it is read.
+    """
     folder = files.path_of(plan.copies_to or "")
     targets = [_name(folder, shard.info) for shard in plan.shards]
-    todo = [number for number, target in enumerate(targets) if not target.exists()]
+    todo = []
+    for number, (shard, target) in enumerate(zip(plan.shards, targets, strict=True)):
+        framing = tfrecord_file.FRAMING * shard.info.examples
+        size = shard.info.data_size + framing
+        if not target.exists():
+            todo.append(number)
+        elif target.stat().st_size != size:
+            target.unlink(missing_ok=True)
+            todo.append(number)
     if todo:
         folder.mkdir(parents=True, exist_ok=True)
     return targets, todo
