@@ -1,3 +1,4 @@
+import re
 import shutil
 import sys
 
@@ -7,9 +8,9 @@ from tests import real_data, source_folders
 from tests.faults import planted_people
 from tfdicom import (
     dataset_texts,
-    identifying_values,
     manifest,
     phi_scan,
+    source_values,
 )
 from tfdicom.dataset_texts import Piece
 from tfdicom.deidentify import Pseudonyms
@@ -36,7 +37,7 @@ def dataset(source):
 
 @pytest.fixture(scope="module")
 def search(source):
-    return phi_scan.Search(identifying_values.collect(source.root)[0])
+    return phi_scan.Search(source_values.collect(source.root)[0])
 
 
 @pytest.fixture
@@ -162,6 +163,36 @@ def test_words_of_the_package_identify_nobody_unless_they_are_a_name():
     values.add("Field", SourceValue("name", ""))
     piece = Piece("x", 0, "y", b"image of Field, Test")
     assert [hit.value for hit in phi_scan.Search(values).find([piece])] == ["field"]
+
+
+def test_words_of_every_data_set_are_no_leak(dataset):
+    found = list(dataset_texts.pieces(dataset, manifest.load_manifest(dataset)))
+    texts = [path.relative_to(dataset).as_posix() for path in dataset.rglob("*")]
+    texts += [one.key for one in found]
+    texts.append((dataset / "dataset.json").read_text())
+    texts.append((dataset / "ledger.jsonl").read_text())
+    words = {word for text in texts for word in re.findall("[A-Za-z]{4,}", text)}
+    words -= {"inner", "outer"}  # which the user chose
+    assert words >= {"conversion", "state", "dataset", "tfrecord", "train", "test"}
+    for kind in ("file or folder name", "name"):
+        values = IdentifyingValues()
+        for word in (*words, "images", "contours", "annotations", "masks"):
+            values.add(word, SourceValue(kind, ""))
+        assert phi_scan.Search(values).find(found) == []
+
+
+def test_folders_may_be_named_as_those_of_data_sets(tmp_path):
+    names = ["conversion", "state", "dataset", "tfrecord", "train", "images"]
+    root = tmp_path.joinpath("in", *names)
+    source_folders.write_folder(root)
+    crosswalk = root / "crosswalk.csv"
+    key = str(tmp_path / "id.key")
+    options = {"id_key_file": key, "patient_from": "tag"}
+    made = source_folders.convert(root, tmp_path / "out", **options)
+    shutil.copy(made.crosswalk, crosswalk)
+    assert phi_scan.phi_scan(tmp_path / "out", tmp_path / "in").hits == ()
+    planted_people.into_manifest(tmp_path / "out", "SCD0000101")
+    assert phi_scan.phi_scan(tmp_path / "out", tmp_path / "in").hits
 
 
 @pytest.mark.parametrize(

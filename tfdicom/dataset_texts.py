@@ -1,7 +1,8 @@
 """Everything that a finished data set holds, piece by piece, with the place of each.
 
 Texts come one by one; bytes that are no text (pixels, planes) come as they are. Strings
-that the package itself writes, whatever the source, are not among them.
+that the package itself writes, whatever the source, are not among them; of the name of
+a shard's file, only the split is.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from tfdicom import (
+    contour_origin,
     conversion_state,
+    dataset_index,
     example_wire,
     files,
     known_terms,
     label_kinds,
     manifest,
+    privacy_options,
     shard_results,
     tfrecord_file,
+    value_counts,
 )
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.example_schema import BYTES, FEATURES, TEXT
@@ -45,6 +50,13 @@ _CHOSEN = frozenset(
 )
 # Counts of grey values in a sidecar: letters, and no words.
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{64,}={0,2}")
+# A shard's file, and the one beside the shards that is about it.
+_SHARD_NAME = re.compile(
+    rf"(?:{re.escape(shard_results.CONVERSION)}/)?(?P<split>.+)"
+    r"-\d{5}-of-\d{5}\.tfrecord(?:\.json)?"
+)
+_JOINED = re.compile("[+:,]")
+_PART = re.compile(r"0?\.\d+|1")  # of a split
 _INDEX_TEXTS = 2  # the columns key and shard; the others are numbers and patterns
 
 
@@ -78,17 +90,34 @@ def pieces(data_dir: str | pathlib.Path, found: Manifest) -> Iterator[Piece]:
     folder = files.path_of(data_dir)
     chosen = _chosen_texts(found)
     for name in files.walk(folder):
-        yield Piece(name, None, FILE_NAME, name.encode(errors="surrogateescape"))
+        if (said := _said(name, found)) is not None:
+            data = said.encode(errors="surrogateescape")
+            yield Piece(name, None, FILE_NAME, data, chosen=said in found.splits)
         if name.endswith(".tfrecord"):
             yield from _records(folder / name, name, found.compression)
         else:
-            yield from _other(folder / name, name, chosen)
+            yield from _other(folder / name, name, chosen, found)
+
+
+def _said(text: str, found: Manifest) -> str | None:
+    """The text; of the name of a shard's file, the split; None if it is fixed."""
+    match = _SHARD_NAME.fullmatch(text)
+    if match and match["split"] in found.splits:
+        text = match["split"]
+    if text in FIXED_TEXTS:
+        return None
+    parts = _JOINED.split(text)  # as contours+rtstruct, train:0.7,test:0.3
+    known = (
+        one in FIXED_TEXTS or one in found.splits or _PART.fullmatch(one)
+        for one in parts
+    )
+    return None if len(parts) > 1 and all(known) else text
 
 
 def _chosen_texts(found: Manifest) -> frozenset[str]:
     classes = {text for one in found.classes for text in (one.name, one.expression)}
     labels = {text for one in found.labels for text in _strings(vars(one))}
-    return frozenset(classes | labels)
+    return frozenset(classes | labels | found.splits.keys())
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -122,7 +151,9 @@ def _records(path: pathlib.Path, name: str, compression: str) -> Iterator[Piece]
                 yield Piece(name, number, key, value, is_text, key in _CHOSEN)
 
 
-def _other(path: pathlib.Path, name: str, chosen: frozenset[str]) -> Iterator[Piece]:
+def _other(
+    path: pathlib.Path, name: str, chosen: frozenset[str], found: Manifest
+) -> Iterator[Piece]:
     data = path.read_bytes()
     try:
         if name.endswith(".json"):
@@ -132,7 +163,10 @@ def _other(path: pathlib.Path, name: str, chosen: frozenset[str]) -> Iterator[Pi
         elif name.endswith(".index"):
             for line in data.splitlines():
                 for cell in line.split(b"\t")[:_INDEX_TEXTS]:
-                    yield Piece(name, None, "a line", cell)
+                    said = _said(cell.decode(errors="surrogateescape"), found)
+                    if said is not None:
+                        data = said.encode(errors="surrogateescape")
+                        yield Piece(name, None, "a line", data, chosen=said in chosen)
             return
         else:
             raise ValueError
@@ -141,10 +175,11 @@ def _other(path: pathlib.Path, name: str, chosen: frozenset[str]) -> Iterator[Pi
         return
     for document in documents:
         for key, text in _json_texts(document, ""):
-            if text not in FIXED_TEXTS:
-                value = text.encode(errors="surrogatepass")
+            said = _said(text, found)
+            if said is not None:
+                value = said.encode(errors="surrogatepass")
                 is_text = not _BASE64.fullmatch(value)
-                yield Piece(name, None, key, value, is_text, text in chosen)
+                yield Piece(name, None, key, value, is_text, said in chosen)
 
 
 def _json_texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
@@ -162,11 +197,13 @@ def _json_texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
 
 # Names of fields and values that stand in no declaration.
 _WORDS = """
-    all annotated classes content contours converted counts dicom entries findings
-    foreground format frame frames gzip hint images instance intensities keyed
-    ledger left_out low masks none numpy patient patients pixels plan positive
-    public pydicom reasons sentence series size skipped source sources split study
-    tag test tfdicom traces train validation values versions zlib
+    CLOSED_PLANAR CLOSEDPLANAR_XOR OPEN_NONPLANAR OPEN_PLANAR POINT
+    all annotated classes content contours converted counts deidentification dicom
+    entries findings first foreground format frame frames gzip hint identifiers images
+    instance intensities keyed ledger left_out low masks none numpy patient patients
+    pixels plan positive public pydicom reasons sentence series size skipped source
+    sources split steps study tag test tfdicom traces train validation values versions
+    zlib
 """.split()
 
 
@@ -174,13 +211,17 @@ def _fixed_texts() -> frozenset[str]:
     found: set[str] = {*REASONS, *FINDINGS, *FINDINGS.values()}
     for reason in REASONS.values():
         found |= {reason.sentence, reason.hint}
-    for module in (manifest, label_kinds, shard_results, conversion_state):
+    modules = (manifest, label_kinds, shard_results, conversion_state, value_counts)
+    for module in modules:
         for one in vars(module).values():
             if isinstance(one, type) and dataclasses.is_dataclass(one):
                 found |= {field.name for field in dataclasses.fields(one)}
     for field in dataclasses.fields(ConvertOptions):
         found |= {field.name, *(field.metadata["choices"] or ())}
     found |= {*known_terms.MODALITIES, *known_terms.PHOTOMETRIC_INTERPRETATIONS}
+    found |= {manifest.MANIFEST, manifest.LEDGER, dataset_index.INDEX}
+    found.add(f"{shard_results.CONVERSION}/{conversion_state.STATE}")
+    found |= {*privacy_options.APPLIED_OPTIONS, *contour_origin.NAMED_SHIFTS}
     return frozenset(found | {*candidates.KINDS, *FEATURES, *_WORDS})
 
 

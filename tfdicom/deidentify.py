@@ -20,6 +20,8 @@ import stat
 from collections.abc import Iterable, Iterator
 
 PUBLIC = "public"
+#: Header of a crosswalk.
+CROSSWALK_COLUMNS = ("candidate", "patient", "source_patient", "source_path")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")  # also s3:/x, as a path has it
 _PUBLIC_KEY = hashlib.sha256(b"tfdicom: the published key for public data").digest()
 
@@ -186,6 +188,6 @@ def write_crosswalk(path: pathlib.Path, rows: Iterable[tuple[str, ...]]) -> None
     """Writes ``candidate, patient, source_patient, source_path`` rows, mode 0600."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(("candidate", "patient", "source_patient", "source_path"))
+    writer.writerow(CROSSWALK_COLUMNS)
     writer.writerows(rows)
     write_private(path, text.getvalue())

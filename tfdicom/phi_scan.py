@@ -22,7 +22,7 @@ import pathlib
 import re
 from collections.abc import Iterable, Iterator
 
-from tfdicom import dataset_texts, files, identifying_values
+from tfdicom import dataset_texts, files, identifying_values, source_values
 from tfdicom.byte_search import ByteSearch
 from tfdicom.dataset_texts import Piece
 from tfdicom.example_schema import FEATURES
@@ -126,7 +126,7 @@ def phi_scan(
         folder = files.path_of(input_dir)
         if not folder.is_dir():
             raise ValueError(f"input_dir={input_dir}: there is no such folder")
-        values, count = identifying_values.collect(folder)
+        values, count = source_values.collect(folder)
     searched, records = 0, set()
     hits: list[Hit] = []
     search = Search(values)

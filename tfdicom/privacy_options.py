@@ -16,6 +16,8 @@ _MODIFIED_DATES = (
     "113107 Retain Longitudinal Temporal Information Modified Dates Option"
 )
 _CHARACTERISTICS = "113108 Retain Patient Characteristics Option"
+#: All that ``applied_options`` may name.
+APPLIED_OPTIONS = (_BASIC, _MODIFIED_DATES, _CHARACTERISTICS)
 
 #: What a user is told who keeps identifiers.
 IDENTIFIERS_KEPT = (

@@ -18,18 +18,20 @@ from tests import real_data, source_folders
 from tfdicom import (
     dataset_texts,
     example_schema,
-    identifying_values,
     manifest,
     phi_scan,
+    source_values,
     tfrecord_file,
 )
 
+LONG_TEXT = " ".join(f"Ward {number} says that she is well." for number in range(40))
 PATIENTS = ("KrauseHilde", "LehmannB", "SchulzeC")
 
 
 def plant(path: pathlib.Path, patient: str) -> None:
     """Writes a person into every kind of place that a header has."""
     image = pydicom.dcmread(path)
+    image.SpecificCharacterSet = "ISO_IR 144"
     image.PatientID = f"MRN7788{PATIENTS.index(patient)}"
     image.PatientName = "Zwingli^Ulrike"
     image.PatientBirthDate = "19450823"
@@ -41,9 +43,12 @@ def plant(path: pathlib.Path, patient: str) -> None:
     image.RescaleType = "Zwingli^Ulrike"[:16]
     block = image.private_block(0x0009, "MAKER", create=True)
     block.add_new(0x01, "LO", "Geheim Zwetschge")
+    block.add_new(0x02, "UN", "Hürlimann^Jürg".encode("utf-16-le"))
+    block.add_new(0x03, "OB", b"\2\0" + "Наполеон".encode("iso8859_5"))
     item = pydicom.Dataset()
     item.RequestedProcedureDescription = "for Dr. Quitte"
     image.RequestAttributesSequence = [item]
+    image.ImageComments = LONG_TEXT
     image.save_as(path)
 
 
@@ -57,6 +62,9 @@ VALUES = [
     "MRN77881",
     "Spital Musterberg",
     "Geheim Zwetschge",
+    "Hürlimann",
+    "Наполеон",
+    LONG_TEXT[5:160],
     "for Dr. Quitte",
     "KrauseHilde",
     "krause",
@@ -148,7 +156,7 @@ def main() -> int:
         source_folders.convert(root, output, compression="zlib")
         clean = len(phi_scan.phi_scan(output, root).hits)
         print(f"real output of planted people: {clean} found (none is to be found)")
-        search = phi_scan.Search(identifying_values.collect(root)[0])
+        search = phi_scan.Search(source_values.collect(root)[0])
         found = tried = 0
         for leak in LEAKS:
             for value in VALUES:
