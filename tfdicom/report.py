@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfdicom import files, report_facts, report_figures, report_pictures, report_tables
+from tfdicom.charts import Chart
 from tfdicom.contact_sheet import COLORS
 from tfdicom.leakage import AuditedExample, LeakageAudit, Place
 from tfdicom.manifest import Manifest, load_manifest
 from tfdicom.near_duplicates import LikeImages
 from tfdicom.privacy_options import KEPT
-from tfdicom.report_charts import Chart
 from tfdicom.report_facts import DatasetFacts, ExampleFacts
 from tfdicom.report_gallery import Gallery
 from tfdicom.report_tables import Table

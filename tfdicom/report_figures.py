@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from tfdicom import report_charts, report_tables
+from tfdicom import charts, report_tables
+from tfdicom.charts import Axis, Chart, Dots, Line
 from tfdicom.dataset_reading import spread
 from tfdicom.manifest import Manifest
-from tfdicom.report_charts import Axis, Chart, Dots, Line
 from tfdicom.report_facts import ALL_PIXELS, DatasetFacts, ExampleFacts
 from tfdicom.value_counts import ValueCounts
 
@@ -36,7 +36,8 @@ def presence(manifest: Manifest, places: Sequence[int]) -> Iterator[Chart]:
             title = (
                 f"Split {split}: images that show a class, of those annotated for it"
             )
-            yield report_charts.bars(title, told, names, parts)
+            rows = [(n, p, f"{p:.1%}") for n, p in zip(names, parts, strict=True)]
+            yield charts.bars(title, told, rows)
 
 
 def areas(
@@ -65,7 +66,7 @@ def areas(
         )
         title = f"Area of {manifest.class_names[place]}"
         words = f"area of {manifest.class_names[place]}, {squared}"
-        yield report_charts.histogram(title, told, edges, lines, words)
+        yield charts.histogram(title, told, edges, lines, words)
 
 
 def positions(
@@ -89,7 +90,7 @@ def positions(
             for split, one in found.items()
         )
         name = manifest.class_names[place]
-        yield report_charts.scatter(
+        yield charts.scatter(
             f"Centroids of {name} from the middle of the image",
             told,
             [
@@ -151,7 +152,7 @@ def _grey_chart(kind: str, what: str, found: Mapping[str, ValueCounts]) -> Chart
                 f"{statistics.deviation:.4g}"
             )
     title = f"Grey values of {what}, {kind}"
-    return report_charts.histogram(
+    return charts.histogram(
         title, "; ".join(told), edges, lines, f"{what}: grey value, {kind}"
     )
 

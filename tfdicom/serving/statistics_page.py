@@ -8,9 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tfdicom.serving import charts as svg
+from tfdicom import charts as svg
+from tfdicom.charts import Line
 from tfdicom.serving import distributions
-from tfdicom.serving.charts import Line
 from tfdicom.serving.distributions import Distribution
 from tfdicom.serving.served import ServedDataSet
 
@@ -78,8 +78,8 @@ def _splits(known: Mapping[str, Any]) -> Chart:
         examples, patients = split["examples"], split["patients"]
         rows.append((name, examples, f"{examples:,}"))
         table.append([name, f"{examples:,}", f"{patients:,}"])
-    words = "Examples of each split: " + _listed(rows)
-    return Chart("splits", "Splits", svg.bars(rows, words=words), table)
+    drawn = svg.bars("Examples of each split", _listed(rows), rows)
+    return Chart("splits", "Splits", Markup(drawn.svg), table)
 
 
 def _classes(known: Mapping[str, Any]) -> Chart:
@@ -93,9 +93,10 @@ def _classes(known: Mapping[str, Any]) -> Chart:
             counts = (one["annotated"], one["positive"], one["pixels"])
             table.append([name, split, *(f"{count:,}" for count in counts)])
     rows.sort(key=lambda row: row[0].rpartition(", ")[0])
-    words = "Part of the annotated examples that show a class: " + _listed(rows)
+    title = "Part of the annotated examples that show a class"
+    drawn = svg.bars(title, _listed(rows), rows)
     heading = "Classes: present where annotated"
-    return Chart("classes", heading, svg.bars(rows, words=words), table)
+    return Chart("classes", heading, Markup(drawn.svg), table)
 
 
 def _listed(rows: list[tuple[str, float, str]]) -> str:
@@ -149,8 +150,8 @@ def _outlines(found: Distribution, *, axis: str, words: str) -> Markup:
         for name, counts in found.counts.items()
         if counts.any()
     ]
-    whole = f"{words}: {', '.join(peaks)}"
-    return svg.outlines(found.edges.tolist(), lines, axis=axis, words=whole)
+    drawn = svg.histogram(words, ", ".join(peaks), found.edges, lines, axis)
+    return Markup(drawn.svg)
 
 
 def _histogram_table(found: Distribution, first: str) -> Table:

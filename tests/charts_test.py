@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from tfdicom import report_charts
-from tfdicom.report_charts import Axis, Dots, Line
+from tfdicom import charts
+from tfdicom.charts import Axis, Dots, Line
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -20,17 +20,15 @@ def luminance(color):
     return np.dot(linear, [0.2126, 0.7152, 0.0722])
 
 
-@pytest.mark.parametrize("color", report_charts.COLORS)
+@pytest.mark.parametrize("color", charts.COLORS)
 def test_lines_stand_out_from_white(color):
     assert 1.05 / (luminance(color) + 0.05) >= 3
 
 
 def test_series_are_told_without_colour():
-    count = len(report_charts.COLORS)
-    assert len({report_charts._dash(number) for number in range(count)}) == count
-    assert (
-        len({report_charts._mark(number, 50, 50) for number in range(count)}) == count
-    )
+    count = len(charts.COLORS)
+    assert len({charts._dash(number) for number in range(count)}) == count
+    assert len({charts._mark(number, 50, 50) for number in range(count)}) == count
 
 
 @pytest.mark.parametrize(
@@ -44,7 +42,7 @@ def test_series_are_told_without_colour():
     ],
 )
 def test_round_numbers(low, high, expected):
-    np.testing.assert_allclose(report_charts.round_numbers(low, high, 5), expected)
+    np.testing.assert_allclose(charts.round_numbers(low, high, 5), expected)
 
 
 def parsed(chart):
@@ -58,14 +56,26 @@ def parsed(chart):
 def test_histogram_steps_at_its_edges():
     edges = np.array([0.0, 10.0, 20.0])
     line = Line("train", [0.25, 0.75])
-    root = parsed(report_charts.histogram("t", "d", edges, [line], "HU"))
+    root = parsed(charts.histogram("t", "d", edges, [line], "HU"))
     points = root.find(f"{SVG}polyline").get("points").split()
     x, y = np.array([point.split(",") for point in points], float).T
     assert len(points) == 4
     assert x[1] == x[2] == pytest.approx((x[0] + x[3]) / 2, abs=0.1)
     # Three times as high above the axis.
-    bottom = report_charts._HEIGHT - report_charts._BOTTOM
+    bottom = charts._HEIGHT - charts._BOTTOM
     assert (bottom - y[2]) / (bottom - y[0]) == pytest.approx(3, rel=0.01)
+
+
+def test_air_does_not_flatten_the_rest():
+    lines = [Line("a", [0.9] + [0.01] * 10)]
+    root = parsed(charts.histogram("t", "d", np.arange(12.0), lines, "x"))
+    points = root.find(f"{SVG}polyline").get("points").split()
+    bottom = charts._HEIGHT - charts._BOTTOM
+    y = bottom - np.array([float(point.split(",")[1]) for point in points])
+    assert y[0] == pytest.approx(bottom - charts._TOP, abs=0.1)
+    assert y[2] > 0.7 * y[0]
+    words = [one.text for one in root.iter(f"{SVG}text")]
+    assert "the highest bin goes on to 90%" in words
 
 
 @pytest.mark.parametrize("count", [1, 3, 7])
@@ -73,12 +83,12 @@ def test_the_legend_hides_nothing(count):
     """It lies above the plot, and within the picture."""
     edges = np.arange(3.0)
     lines = [Line(f"name {number}", [1, 0]) for number in range(count)]
-    root = parsed(report_charts.histogram("t", "d", edges, lines, "x"))
+    root = parsed(charts.histogram("t", "d", edges, lines, "x"))
     _, top, width, _ = map(float, root.get("viewBox").split())
     words = [one for one in root.findall(f"{SVG}text") if "name" in (one.text or "")]
     assert len(words) == count
     for one in words:
-        assert top + 8 < float(one.get("y")) < report_charts._TOP
+        assert top + 8 < float(one.get("y")) < charts._TOP
         assert float(one.get("x")) < width - 60
     assert len({(one.get("x"), one.get("y")) for one in words}) == count
 
@@ -86,7 +96,7 @@ def test_the_legend_hides_nothing(count):
 def test_scatter_grows_downwards():
     dots = [Dots("a", np.array([[0.0, 0.0], [0.0, 5.0]])), Dots("b", np.empty((0, 2)))]
     axis = Axis("mm", -10, 10)
-    root = parsed(report_charts.scatter("t", "d", dots, axis, axis))
+    root = parsed(charts.scatter("t", "d", dots, axis, axis))
     path = next(
         p.get("d") for p in root.findall(f"{SVG}path") if p.get("stroke-opacity")
     )
@@ -95,23 +105,27 @@ def test_scatter_grows_downwards():
 
 
 def test_bars_are_as_long_as_their_parts():
-    root = parsed(report_charts.bars("t", "d", ["a", "b" * 40], [0.5, 1.0]))
-    one, two = (float(rect.get("width")) for rect in root.findall(f"{SVG}rect"))
-    assert two == pytest.approx(2 * one, abs=0.2)
+    rows = [("<b>", 5, "five"), ("b" * 40, 10, "ten"), ("c", 0, "0")]
+    root = parsed(charts.bars("t", "d", rows))
+    found = root.findall(f"{SVG}rect")
+    one, two, none = (float(rect.get("width")) for rect in found)
+    assert two == pytest.approx(2 * one, abs=0.2) and none == 0
+    words = [one.text for one in root.iter(f"{SVG}text")]
+    assert words == ["<b>", "five", "b" * 21 + "…", "ten", "c", "0"]
+    width = float(root.get("viewBox").split()[2])
+    assert float(found[1].get("x")) + two < width - 30  # room for the words
 
 
 def test_names_cannot_become_markup():
     name = '<script>"&'
-    chart = report_charts.histogram(
-        name, name, np.arange(3.0), [Line(name, [1, 0])], name
-    )
+    chart = charts.histogram(name, name, np.arange(3.0), [Line(name, [1, 0])], name)
     assert "<script>" not in chart.svg
     assert parsed(chart).find(f"{SVG}title").text == name
 
 
 def test_nothing_to_show_is_no_error():
-    parsed(report_charts.histogram("t", "d", np.arange(3.0), [Line("a", [0, 0])], "x"))
-    parsed(report_charts.bars("t", "d", [], []))
+    parsed(charts.histogram("t", "d", np.arange(3.0), [Line("a", [0, 0])], "x"))
+    parsed(charts.bars("t", "d", []))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 Series have colours of at least 3 : 1 against white which colour-blind people tell
 apart, and each has a dash or a mark of its own besides. A chart has a title and a
 description for those who do not see it.
+
+What a page's style sheet may change has a class: ``plot``, ``axis``, ``grid``, ``bar``,
+and ``series-0`` and so on for the colours of lines and marks.
 """
 
 from __future__ import annotations
@@ -21,6 +24,9 @@ _WIDTH, _HEIGHT = 420, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 24, 30, 40
 _LEGEND_ROW, _LEGEND_COLUMNS = 16, 3
 _MARK = 2.6  # radius of a dot
+_CUT = 2.5  # a bin that is so many times as high as the others is cut off
+_MANY = 8  # bins, that one is cut off
+_NAME = 22  # letters of a bar's name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,18 +91,24 @@ def histogram(
       lines: One for each series; heights are parts of the whole.
       words: What the axis below shows, with its unit.
     """
-    top = max((max(line.heights, default=0) for line in lines), default=0) or 1.0
+    top, cut = _highest(lines)
     across = Axis(words, float(edges[0]), float(edges[-1]))
     up = Axis("part of all, %", 0.0, top * 105)
     body = [*_frame(across, up, down=False)]
+    if cut:
+        body.append(
+            f'<text x="{_WIDTH - _RIGHT}" y="{_TOP + 10}" text-anchor="end">'
+            f"the highest bin goes on to {cut:.0%}</text>"
+        )
     for number, line in enumerate(lines):
         heights = np.repeat(np.asarray(line.heights, float) * 100, 2)
+        heights = np.minimum(heights, up.high)
         x = _across(np.repeat(edges, 2)[1:-1], across)
         y = _up(heights, up)
         pairs = zip(x, y, strict=True)
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in pairs)
         body.append(
-            f'<polyline points="{points}" fill="none" stroke="{color(number)}" '
+            f'<polyline points="{points}" fill="none" {_stroke(number)} '
             f'stroke-width="1.8"{_dash(number)}/>'
         )
     body += _legend([line.name for line in lines], dots=False)
@@ -117,40 +129,58 @@ def scatter(
             _mark(number, a, b) for a, b in zip(x.tolist(), y.tolist(), strict=True)
         )
         body.append(
-            f'<path d="{marks}" fill="none" stroke="{color(number)}" '
+            f'<path d="{marks}" fill="none" {_stroke(number)} '
             'stroke-width="1.2" stroke-opacity="0.75"/>'
         )
     body += _legend([dots.name for dots in series], dots=True)
     return _chart(title, description, body, above=_room(len(series)))
 
 
-def bars(
-    title: str, description: str, names: Sequence[str], parts: Sequence[float]
-) -> Chart:
-    """Bars from the left, one for each name; ``parts`` are 0 to 1."""
+def bars(title: str, description: str, rows: Sequence[tuple[str, float, str]]) -> Chart:
+    """Bars from the left.
+
+    Args:
+      title: What it shows.
+      description: What is to be seen, for those who do not see it.
+      rows: Name, length (not below 0), and what is written behind the bar.
+    """
     step, left = 20, 140
-    height = step * len(names) + 30
-    scale = _WIDTH - left - 52
+    height = step * len(rows) + 30
+    longest = max((length for _, length, _ in rows), default=0) or 1
+    scale = (_WIDTH - left - 62) / longest
     body = []
-    for row, (name, part) in enumerate(zip(names, parts, strict=True)):
-        y = 6 + row * step
-        shown = name if len(name) <= 22 else name[:21] + "…"
+    for row, (name, length, text) in enumerate(rows):
+        y, width = 6 + row * step, length * scale
+        shown = name if len(name) <= _NAME else name[: _NAME - 1] + "…"
         body.append(
             f'<text x="{left - 6}" y="{y + 12}" text-anchor="end">'
             f"{html.escape(shown)}</text>"
-            f'<rect x="{left}" y="{y + 2}" width="{part * scale:.1f}" height="12" '
-            f'fill="{COLORS[0]}"/>'
-            f'<text x="{left + part * scale + 5:.1f}" y="{y + 12}">{part:.1%}</text>'
+            f'<rect class="bar" x="{left}" y="{y + 2}" width="{width:.1f}" '
+            f'height="12" fill="{COLORS[0]}"/>'
+            f'<text x="{left + width + 5:.1f}" y="{y + 12}">{html.escape(text)}</text>'
         )
     body.append(
-        f'<line x1="{left}" y1="4" x2="{left}" y2="{height - 24}" stroke="#444"/>'
+        f'<line class="axis" x1="{left}" y1="4" x2="{left}" y2="{height - 24}" '
+        'stroke="#444"/>'
     )
     return _chart(title, description, body, height=height)
 
 
-def color(number: int) -> str:
-    """Colour of the series with a number."""
-    return COLORS[number % len(COLORS)]
+def _highest(lines: Sequence[Line]) -> tuple[float, float]:
+    """Where the plot ends, and how high a bin goes that is cut off there; 0 for none.
+
+    Air around a patient would flatten all else: one such bin of each line.
+    """
+    ranked = sorted((float(h) for line in lines for h in line.heights), reverse=True)
+    other = next((height for height in ranked[len(lines) :] if height), 0.0)
+    if len(ranked) > _MANY * len(lines) and other and ranked[0] > _CUT * other:
+        return 1.2 * other, ranked[0]
+    return (ranked[0] if ranked else 0.0) or 1.0, 0.0
+
+
+def _stroke(number: int) -> str:
+    place = number % len(COLORS)
+    return f'class="series-{place}" stroke="{COLORS[place]}"'
 
 
 def _dash(number: int) -> str:
@@ -195,19 +225,20 @@ def _frame(across: Axis, side: Axis, *, down: bool) -> Iterator[str]:
     for value in side.ticks():
         place = (_down if down else _up)(np.array([value]), side)[0]
         yield (
-            f'<line x1="{_LEFT}" y1="{place:.1f}" x2="{right}" y2="{place:.1f}" '
-            f'stroke="#ddd"/><text x="{_LEFT - 5}" y="{place + 4:.1f}" '
-            f'text-anchor="end">{_number(value)}</text>'
+            f'<line class="grid" x1="{_LEFT}" y1="{place:.1f}" x2="{right}" '
+            f'y2="{place:.1f}" stroke="#ddd"/>'
+            f'<text x="{_LEFT - 5}" y="{place + 4:.1f}" text-anchor="end">{_number(value)}</text>'
         )
     for value in across.ticks():
         place = _across(np.array([value]), across)[0]
         yield (
-            f'<line x1="{place:.1f}" y1="{bottom}" x2="{place:.1f}" '
+            f'<line class="axis" x1="{place:.1f}" y1="{bottom}" x2="{place:.1f}" '
             f'y2="{bottom + 4}" stroke="#444"/><text x="{place:.1f}" '
             f'y="{bottom + 16}" text-anchor="middle">{_number(value)}</text>'
         )
     yield (
-        f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" stroke="#444"/>'
+        f'<path class="axis" d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" '
+        'stroke="#444"/>'
         f'<text x="{(_LEFT + right) / 2}" y="{_HEIGHT - 6}" text-anchor="middle">'
         f"{html.escape(across.words)}</text>"
         f'<text transform="translate(12 {(_TOP + bottom) / 2}) rotate(-90)" '
@@ -228,7 +259,7 @@ def _legend(names: Sequence[str], *, dots: bool) -> Iterator[str]:
         else:
             path, dash = f"M{x:.0f} {y}h28", _dash(number)
         yield (
-            f'<path d="{path}" fill="none" stroke="{color(number)}" '
+            f'<path d="{path}" fill="none" {_stroke(number)} '
             f'stroke-width="1.8"{dash}/>'
             f'<text x="{x + 33:.0f}" y="{y + 4}">{html.escape(shown)}</text>'
         )
@@ -255,7 +286,7 @@ def _chart(
 ) -> Chart:
     height += above
     svg = (
-        f'<svg viewBox="0 {-above} {_WIDTH} {height}" width="{_WIDTH}" '
+        f'<svg class="plot" viewBox="0 {-above} {_WIDTH} {height}" width="{_WIDTH}" '
         f'height="{height}" '
         f'role="img" aria-label="{html.escape(f"{title}. {description}")}" '
         f'xmlns="http://www.w3.org/2000/svg"><title>{html.escape(title)}</title>'
