@@ -227,7 +227,8 @@ def _frame(across: Axis, side: Axis, *, down: bool) -> Iterator[str]:
         yield (
             f'<line class="grid" x1="{_LEFT}" y1="{place:.1f}" x2="{right}" '
             f'y2="{place:.1f}" stroke="#ddd"/>'
-            f'<text x="{_LEFT - 5}" y="{place + 4:.1f}" text-anchor="end">{_number(value)}</text>'
+            f'<text x="{_LEFT - 5}" y="{place + 4:.1f}" text-anchor="end">'
+            f"{_number(value)}</text>"
         )
     for value in across.ticks():
         place = _across(np.array([value]), across)[0]
