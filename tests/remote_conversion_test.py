@@ -93,13 +93,13 @@ def test_the_bytes_are_those_of_a_local_conversion(converted, expected):
     assert _digests(converted[0]) == _digests(expected)
 
 
-def test_each_source_costs_two_requests(converted, local, server, remote):
-    """One for the header, one for the whole; and none to ask for sizes."""
+def test_each_source_costs_two_requests_and_a_look(converted, local, server, remote):
+    """For the header and the whole; and whether it changed, but none for sizes."""
     sources = len(files.walk(local))
     _, requests = converted
     few = 60  # listings, locks, the output
     assert requests["GET"] <= 2 * sources + few
-    assert requests.get("HEAD", 0) <= few
+    assert sources <= requests["HEAD"] <= sources + few
 
 
 def test_headers_and_contents_are_known_the_next_time(converted, remote, server):

@@ -18,6 +18,7 @@ from tfdicom import (
 from tfdicom.classes import parse_classes
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.drawing import AnnotationRules
+from tfdicom.input_stamps import InputStamps
 from tfdicom.plan import make_plan
 from tfdicom.shard_content import ShardContent
 from tfdicom.shards import ShardJob, ShardTask, write_shard
@@ -44,7 +45,7 @@ def relative(source, path):
     return path.relative_to(source.root).as_posix()
 
 
-def plan_shards(source, num_shards=1, frames=None):
+def plan_shards(source, num_shards=1, frames=None, stamps=None):
     frames = frames or source_folders.annotated_frames(source.root)
     return make_plan(
         frames,
@@ -55,6 +56,7 @@ def plan_shards(source, num_shards=1, frames=None):
         pseudonyms=PSEUDONYMS,
         num_shards=num_shards,
         shard_bytes=1 << 30,
+        stamps=stamps,
     ).shards
 
 
@@ -255,6 +257,27 @@ def test_file_that_vanishes_after_the_plan_ends_it(source, tmp_path, kind):
     assert not content(tmp_path / "out")
 
 
+def test_file_that_changes_while_it_is_read_ends_it(source, tmp_path, monkeypatch):
+    path = source.image(source.patients[0], 2)
+    frames = source_folders.annotated_frames(source.root)
+    stamps = InputStamps(source.root, files.walk(source.root))
+    (shard,) = plan_shards(source, frames=frames, stamps=stamps)
+
+    def content_then(opened):  # as its last act before the pixels are read
+        found = content_of(opened)
+        if opened == path:
+            source_folders.edit(path, ImageComments="x" * 200)
+        return found
+
+    job = job_of(source, tmp_path / "out")
+    write_shard(job, ShardTask(shard))
+    (tmp_path / "out" / shard.file).unlink()
+    monkeypatch.setattr(shards, "content_of", content_then)
+    with pytest.raises(ValueError, match=f"{path.name}: changed while converting"):
+        write_shard(job, ShardTask(shard))
+    assert shard.file not in content(tmp_path / "out")
+
+
 def test_file_that_cannot_be_read_is_listed(source, tmp_path, monkeypatch):
     path = source.contour(source.patients[0], 2)
     (shard,) = plan_shards(source)
@@ -338,7 +361,7 @@ def test_kept_patients_give_the_same_bytes_unread(
     notes = write_shard(job, ShardTask(shard, first, names))
     assert content(second) == content(first)
     converted = [one for one in shard.patients if one.patient not in names]
-    paths = {path for one in converted for path in shards.source_paths(one)}
+    paths = {path for one in converted for path in one.sources}
     assert set(read) == set(notes.contents) == paths
 
 

@@ -31,11 +31,10 @@ from tfdicom.sources.annotation_objects import (
 )
 from tfdicom.sources.candidates import LeftFile
 from tfdicom.spatial import ImagePlane
-from tfdicom.stores import RemoteFact
 from tfdicom.version import VERSION
 
 NO_CACHE = "none"
-_FORM = 2  # of the pickled values; those of another are not read
+_FORM = 3  # of the pickled values; those of another are not read
 
 _VALUES = (
     AnnotatedItem,
@@ -49,8 +48,8 @@ _VALUES = (
 )
 _KNOWN = {(one.__module__, one.__qualname__): one for one in _VALUES}
 
-#: What a file was when it was read: its size and time, and what was asked of it.
-Stamp = tuple[int, int | str, Any]
+#: The stamp of a file when it was read, and what was asked of it.
+Stamp = tuple[Any, ...]
 
 
 def cache_path(option: str | None, folder: pathlib.Path) -> pathlib.Path | None:
@@ -70,25 +69,6 @@ def cache_path(option: str | None, folder: pathlib.Path) -> pathlib.Path | None:
     where = str(folder.resolve() if isinstance(folder, pathlib.Path) else folder)
     name = hashlib.sha256(repr((where, versions)).encode()).hexdigest()
     return base / f"headers-{name[:16]}"
-
-
-def stamp(
-    path: pathlib.Path, asked: Any, fact: RemoteFact | None = None
-) -> Stamp | None:
-    """What tells whether a file has changed; None if it cannot be looked at.
-
-    Args:
-      path: The file.
-      asked: What is asked of it.
-      fact: What a listing told of it, if it is remote.
-    """
-    if not isinstance(path, pathlib.Path):
-        return (fact.size, fact.version, asked) if fact and fact.version else None
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns, asked
 
 
 def load(path: pathlib.Path | None) -> dict[str, tuple[Stamp, Any]]:

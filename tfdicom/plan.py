@@ -17,6 +17,7 @@ from tfdicom.classes import SegmentationClass
 from tfdicom.convert_options import ALL, NO
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.frame_headers import FrameHeader
+from tfdicom.input_stamps import InputStamps
 from tfdicom.series import FramePlan, SeriesPlan, plan_series
 from tfdicom.sharding import FrozenShards, fill_shards, virtual_bucket
 from tfdicom.sources.candidates import IMAGE, LeftFile
@@ -28,12 +29,32 @@ _AUTO_SHARDS = 8  # so that even a small data set is read from several files
 
 @dataclasses.dataclass(frozen=True)
 class PatientPlan:
-    """A patient's series that hold examples."""
+    """A patient's series that hold examples.
+
+    Attributes:
+      patient: Pseudonym of the patient.
+      source_patient: The source's identifier.
+      series: What is planned.
+      estimated_bytes: Of the records.
+      stamps: Of ``sources``, joined, when their headers were read; empty where that
+        is not known.
+    """
 
     patient: str
     source_patient: str
     series: tuple[SeriesPlan, ...]
     estimated_bytes: int
+    stamps: bytes = b""
+
+    @property
+    def sources(self) -> list[str]:
+        """The files that the examples are made of, sorted."""
+        paths = set()
+        for series in self.series:
+            for frame in series.frames:
+                paths.add(frame.path)
+                paths.update(one.path for one in frame.annotations)
+        return sorted(paths)
 
     @property
     def examples(self) -> int:
@@ -99,6 +120,7 @@ def make_plan(
     fixed: Sequence[str] = (),
     stratify: str = "",
     frozen_shards: Mapping[str, FrozenShards] | None = None,
+    stamps: InputStamps | None = None,
 ) -> Plan:
     """Makes the plan.
 
@@ -119,6 +141,7 @@ def make_plan(
       stratify: What every split is to get its share of, as ``--stratify``.
       frozen_shards: Shards of splits as an earlier conversion made them; who is in
         one of their buckets stays there.
+      stamps: Of the source files, which the plan keeps.
 
     Raises:
       ValueError: Nothing is annotated, the split does not fit the patients, or patients
@@ -146,6 +169,11 @@ def make_plan(
     }
     assigned, warnings = assign_patients(may_be_examples, choice, classes, pseudonyms)
     patients, unused = _plan_patients(by_patient, assigned, pseudonyms, include)
+    if stamps:
+        patients = [
+            dataclasses.replace(one, stamps=stamps.joined(one.sources))
+            for one in patients
+        ]
     table = {one.patient: assigned[one.source_patient] for one in patients}
     _check_studies(patients, table)
     shards, buckets = _plan_shards(

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from tfdicom.conversion_state import InputsChanged
 from tfdicom.plan import PatientPlan
 from tfdicom.shard_results import PatientResult
-from tfdicom.shards import ShardJob, source_paths
+from tfdicom.shards import ShardJob
 from tfdicom.sources.candidates import MASKS, TEXT
 
 _SHOWN = 5
@@ -101,7 +101,7 @@ class PlanChanges:
             return False
         return all(
             self._job.pseudonyms.of("candidate", path) in before.sources
-            for path in source_paths(patient)
+            for path in patient.sources
         )
 
 

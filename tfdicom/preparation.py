@@ -192,6 +192,7 @@ def _plan(
             fixed=choice.fixed,
             stratify=choice.stratify,
             frozen_shards=before.shards if before else None,
+            stamps=found.stamps,
         )
         if table and not part:
             print(_label_matches(plan, table), file=sys.stderr)

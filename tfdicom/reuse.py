@@ -12,7 +12,7 @@ from tfdicom.deidentify import Pseudonyms
 from tfdicom.plan import PatientPlan, Plan, ShardPlan
 from tfdicom.plan_changes import PlanChanges
 from tfdicom.shard_results import PatientResult, ShardResult
-from tfdicom.shards import ShardJob, ShardTask, source_paths
+from tfdicom.shards import ShardJob, ShardTask
 from tfdicom.source_contents import SourceContents
 
 
@@ -179,5 +179,5 @@ def _is_kept(job: ShardJob, patient: PatientPlan, before: PatientResult) -> bool
     """
     if before.plan != job.digest(patient):
         return False
-    candidates = (job.pseudonyms.of("candidate", one) for one in source_paths(patient))
+    candidates = (job.pseudonyms.of("candidate", one) for one in patient.sources)
     return all(one in before.sources for one in candidates)

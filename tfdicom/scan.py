@@ -20,6 +20,7 @@ from tfdicom import (
 )
 from tfdicom.dicom_elements import HeaderDataset, quiet, text
 from tfdicom.frame_headers import FrameHeader, frame_headers
+from tfdicom.input_stamps import UNKNOWN, InputStamps
 from tfdicom.processes import Death
 from tfdicom.reasons import REASONS, InputSkipped
 from tfdicom.runners import Runner
@@ -129,6 +130,7 @@ def scan_files(
     runner: Runner,
     rules: ScanRules = ScanRules(),
     cache: pathlib.Path | None = None,
+    stamps: InputStamps | None = None,
     progress: Callable[[int], None],
 ) -> Scan:
     """Reads every header; a file that kills two worker processes is left.
@@ -139,9 +141,10 @@ def scan_files(
       runner: Who reads them; with one process it is this one that a file would kill.
       rules: What is asked of them.
       cache: File with headers that were read before; None for none.
+      stamps: Of the files, for the cache; None takes them now.
       progress: Told how many files are done.
     """
-    results = _with_cache(folder, files, rules, runner, cache, progress)
+    results = _with_cache(folder, files, rules, runner, cache, stamps, progress)
     frames: list[ScannedFrame] = []
     objects: list[AnnotationObject] = []
     left: list[LeftFile] = []
@@ -198,6 +201,7 @@ def _with_cache(
     rules: ScanRules,
     runner: Runner,
     cache: pathlib.Path | None,
+    stamps: InputStamps | None,
     progress: Callable[[int], None],
 ) -> list[_Found]:
     """What each file is; those that have not changed since are not opened."""
@@ -205,16 +209,17 @@ def _with_cache(
     facts: Mapping[str, RemoteFact] = {}
     if not isinstance(folder, pathlib.Path):
         facts = stores.facts(folder)
-    stamps = {}
+    asked = {}
     if cache is not None:
+        stamps = stamps or InputStamps(folder, sorted(one.path for one in files))
         for file in files:
-            key = (file.role, file.class_name, rules.mask_values)
-            fact = facts.get(file.path)
-            stamps[file.path] = header_cache.stamp(folder / file.path, key, fact)
+            if (stamp := stamps.of(file.path)) != UNKNOWN:
+                about = (stamp, file.role, file.class_name, rules.mask_values)
+                asked[file.path] = about
     known = {
         path: before[path][1]
-        for path, one in stamps.items()
-        if one is not None and path in before and before[path][0] == one
+        for path, about in asked.items()
+        if path in before and before[path][0] == about
     }
     new = [_with_size(file, facts) for file in files if file.path not in known]
     starts = range(0, len(new), _FILES_PER_TASK)
@@ -232,9 +237,9 @@ def _with_cache(
         known |= dict(zip((file.path for file in new), found, strict=True))
     if new or len(before) > len(known):
         kept = {
-            path: (one, known[path])
-            for path, one in stamps.items()
-            if one is not None and _is_lasting(known[path])
+            path: (about, known[path])
+            for path, about in asked.items()
+            if _is_lasting(known[path])
         }
         header_cache.save(cache, kept)
     return [known[file.path] for file in files]

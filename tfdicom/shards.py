@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import IO
 
 from tfdicom import (
@@ -14,6 +14,7 @@ from tfdicom import (
     example_schema,
     files,
     image_signature,
+    input_stamps,
     processes,
     remote_files,
     shard_results,
@@ -114,8 +115,7 @@ def write_shard(job: ShardJob, task: ShardTask) -> ShardNotes:
                     kept = next(one for one in earlier if _is_of(one, patient))
                     yield _kept(*kept, writer)
                 else:
-                    near = source_paths(patient)
-                    with remote_files.with_copies(job.input_dir, near):
+                    with remote_files.with_copies(job.input_dir, patient.sources):
                         result = _converted(job, task, patient, writer, notes)
                     yield result
 
@@ -251,7 +251,8 @@ def _converted(
     notes: ShardNotes,
 ) -> PatientResult:
     """Converts a patient."""
-    sources = _sources(job, patient, task.without, notes)
+    stamps = input_stamps.by_path(patient.sources, patient.stamps)
+    sources = _sources(job, patient, task.without, notes, stamps)
     collected = _PatientLedger(job.pseudonyms, patient.patient, task.shard.split)
     content = ShardContent()
     entries: list[IndexEntry] = []
@@ -280,6 +281,7 @@ def _converted(
                 shard_results.signature_text(image_signature.signature(example.image)),
             )
         )
+    _refuse(job, input_stamps.changed(job.input_dir, stamps))
     notes.details |= collected.details
     return PatientResult(
         patient.patient,
@@ -294,11 +296,15 @@ def _converted(
 
 
 def _sources(
-    job: ShardJob, patient: PatientPlan, without: frozenset[str], notes: ShardNotes
+    job: ShardJob,
+    patient: PatientPlan,
+    without: frozenset[str],
+    notes: ShardNotes,
+    stamps: Mapping[str, bytes],
 ) -> dict[str, str]:
     """Digest of what each file of a patient holds, by candidate."""
     found: dict[str, str] = {}
-    for path in source_paths(patient):
+    for path in patient.sources:
         if path in without:
             continue
         processes.now_at(path)
@@ -312,19 +318,22 @@ def _sources(
             ) from error
         except OSError:
             continue  # it is listed when it is read
+        if content.changed and path in stamps:  # it may be read at a wrong place
+            now = input_stamps.stamp(content.size, content.changed)
+            _refuse(job, [path] if now != stamps[path] else [])
         notes.contents[path] = content
         found[job.pseudonyms.of("candidate", path)] = content.digest(job.pseudonyms)
     return dict(sorted(found.items()))
 
 
-def source_paths(patient: PatientPlan) -> list[str]:
-    """The files that a patient's examples are made of, sorted."""
-    paths = set()
-    for series in patient.series:
-        for frame in series.frames:
-            paths.add(frame.path)
-            paths.update(one.path for one in frame.annotations)
-    return sorted(paths)
+def _refuse(job: ShardJob, changed: Sequence[str]) -> None:
+    """Refuses files that are not those whose headers were read."""
+    if changed:
+        others = f" and {len(changed) - 1} more files" if len(changed) > 1 else ""
+        raise ValueError(
+            f"{job.input_dir / changed[0]}{others}: changed while converting; run the "
+            "same command again when nothing writes to the input folder any more"
+        )
 
 
 def patient_outcomes(

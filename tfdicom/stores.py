@@ -111,9 +111,16 @@ def remote_path(text: str) -> Any:
 
 @functools.lru_cache(maxsize=1)
 def facts(folder: Any) -> Mapping[str, RemoteFact]:
-    """What lies below a remote folder, by relative path with ``/``; one listing.
+    """As ``listed``; the last one is remembered until ``facts.cache_clear``.
 
-    The last one is remembered until ``facts.cache_clear``.
+    Raises:
+      OSError: It cannot be listed.
+    """
+    return listed(folder)
+
+
+def listed(folder: Any) -> Mapping[str, RemoteFact]:
+    """What lies below a remote folder, by relative path with ``/``; one listing.
 
     Raises:
       OSError: It cannot be listed.

@@ -13,6 +13,7 @@ from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.classes import SegmentationClass, parse_classes, structures_of
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.input_scope import InputScope
+from tfdicom.input_stamps import InputStamps
 from tfdicom.ledger import Ledger
 from tfdicom.patients import identifier_from
 from tfdicom.progress import Progress
@@ -74,6 +75,7 @@ class Survey:
       names: Names of the structures, and what they were taken for.
       files: Every file in the folder.
       named: Patient ID and Study Instance UID of files that give no frame, by path.
+      stamps: What the files were before any was read.
     """
 
     frames: tuple[AnnotatedFrame, ...]
@@ -86,6 +88,7 @@ class Survey:
     paired: tuple[int, int]
     files: tuple[str, ...] = ()
     named: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    stamps: InputStamps | None = None
 
 
 def survey(
@@ -107,10 +110,11 @@ def survey(
     """
     paths = files.walk(folder)
     paths = scope.files(paths) if scope else paths
+    stamps = InputStamps(folder, paths)
     redaction.note_files(folder, paths)
     listing = _listing(folder, paths, options)
     pairs = _mask_listing(folder, listing, options)
-    scan = _scan(folder, listing, pairs, options)
+    scan = _scan(folder, listing, pairs, options, stamps)
     for left in (listing.left, pairs.left, scan.left):
         ledger.leave(left)
     ledger.leave(matching.paired_left(listing.images, scan.left))
@@ -145,6 +149,7 @@ def survey(
         paired=_paired(paired, frames),
         files=tuple(paths),
         named=scan.named,
+        stamps=stamps,
     )
 
 
@@ -252,6 +257,7 @@ def _scan(
     listing: PathListing,
     pairs: MaskListing,
     options: ConvertOptions,
+    stamps: InputStamps,
 ) -> Scan:
     """Headers of the images that names found, and of whatever else may be DICOM."""
     unpaired = set(pairs.images)
@@ -279,6 +285,7 @@ def _scan(
                 options.allow_pixel_text_risk,
             ),
             cache=header_cache.cache_path(options.header_cache, folder),
+            stamps=stamps,
             progress=progress,
         )
     left = tuple(LeftFile(path, OTHER, "stray_file") for path in hidden)
