@@ -9,11 +9,10 @@ from __future__ import annotations
 import atexit
 import collections
 import contextlib
-import pathlib
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterable
+
+from tfdicom import temporary_folders
 
 _ROOM = 4096  # bytes of a message
 _PATIENCE_SECONDS = 5.0
@@ -73,11 +72,12 @@ class _Failure:
     """A file that is renamed into view; room for its message is taken beforehand."""
 
     def __init__(self) -> None:
-        self._folder = pathlib.Path(tempfile.mkdtemp(prefix="tfdicom-"))
-        self._pending = self._folder / "pending"
+        self._held = contextlib.ExitStack()
+        folder = self._held.enter_context(temporary_folders.folder())
+        self._pending = folder / "pending"
         self._pending.write_bytes(b" " * _ROOM)
         self._lock = threading.Lock()
-        self.path = str(self._folder / "failed")
+        self.path = str(folder / "failed")
 
     def tell(self, error: BaseException) -> None:
         """Writes what happened, if it is the first."""
@@ -90,4 +90,4 @@ class _Failure:
 
     def forget(self) -> None:
         """Removes all of it."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._held.close()

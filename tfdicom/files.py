@@ -13,11 +13,10 @@ import os
 import pathlib
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from typing import IO, Any, BinaryIO, cast
 
-from tfdicom import remote_files, stores
+from tfdicom import remote_files, stores, temporary_folders
 from tfdicom.folder_lock import check_held as check_held
 from tfdicom.folder_lock import lock as lock
 
@@ -153,10 +152,11 @@ def written_whole(path: pathlib.Path) -> Iterator[IO[bytes]]:
                 temporary.unlink(missing_ok=True)
             raise
         return
-    with tempfile.NamedTemporaryFile(prefix="tfdicom-") as near:
-        yield cast(IO[bytes], near)
-        near.flush()
-        _upload(near.name, path)
+    with temporary_folders.folder() as folder:
+        near = folder / "whole"
+        with near.open("wb") as file:
+            yield file
+        _upload(str(near), path)
 
 
 def _beside(path: pathlib.Path) -> pathlib.Path:

@@ -12,11 +12,10 @@ import contextvars
 import io
 import pathlib
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tfdicom import stores
+from tfdicom import stores, temporary_folders
 
 #: The first request for a file: headers of images are shorter.
 FIRST_BLOCK = 32 << 10
@@ -201,8 +200,8 @@ def with_copies(folder: Any, paths: Sequence[str]) -> Iterator[None]:
     if isinstance(folder, pathlib.Path):
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="tfdicom-") as near:
-        copies = _fetched(folder, paths, pathlib.Path(near))
+    with temporary_folders.folder() as near:
+        copies = _fetched(folder, paths, near)
         token = _copies.set(copies)
         try:
             yield
@@ -237,8 +236,8 @@ def local_copy(path: Any) -> Iterator[pathlib.Path]:
     if copy is not None:
         yield copy
         return
-    with tempfile.NamedTemporaryFile(prefix="tfdicom-") as file:
-        with opened(path) as remote:
+    with temporary_folders.folder() as near:
+        copy = near / "copy"
+        with opened(path) as remote, copy.open("wb") as file:
             shutil.copyfileobj(remote, file, _LARGEST_BLOCK)
-        file.flush()
-        yield pathlib.Path(file.name)
+        yield copy
