@@ -27,7 +27,7 @@ def choose(frozen=None, **options):
 def test_defaults():
     found = choose()
     assert found == SplitChoice(splits.parse_split(DEFAULT_SPLIT))
-    assert found.recorded == {
+    assert found.recorded([]) == {
         "fixed_splits": [],
         "split": DEFAULT_SPLIT,
         "stratify": None,
@@ -39,7 +39,24 @@ def test_fractions_folds_and_table(table):
     assert choose(folds=3).rule == splits.fold_rule(3)
     found = choose(split=table)
     assert found.rule.patients == {"A": "train", "B": "test"}
-    assert found.recorded["split"] == "by name" and not found.frozen
+    assert found.recorded([])["split"] == "by name" and not found.frozen
+
+
+@pytest.mark.parametrize(
+    ("before", "asked", "patients", "told"),
+    [
+        (None, "classes", [A], None),  # everybody was dealt by then
+        ("classes", None, [A], "classes"),
+        ("classes", "classes", [A, "new"], "classes"),
+        (None, "classes", [A, "new"], "none, then classes"),
+        ("classes", None, [A, "new"], "classes, then none"),
+        ("none, then classes", "classes", [A, "new"], "none, then classes"),
+    ],
+)
+def test_what_was_stratified_is_recorded(before, asked, patients, told):
+    options = ConvertOptions(stratify=asked)
+    found = choose_splits(options, PSEUDONYMS, {A: "train"}, stratified=before)
+    assert found.recorded(patients)["stratify"] == told
 
 
 def test_what_is_there_already_is_frozen():
@@ -54,7 +71,7 @@ def test_earlier_splits_give_fractions_unless_others_are_asked_for(table):
     found = choose(splits_from=table)
     assert found.frozen == {A: "train", B: "test"}
     assert found.rule.fractions == {"train": 0.5, "test": 0.5}
-    assert found.recorded["split"] == "train:0.5,test:0.5"
+    assert found.recorded([])["split"] == "train:0.5,test:0.5"
     found = choose(splits_from=table, split="train:0.8,test:0.2", split_salt="x")
     assert found.frozen == {A: "train", B: "test"}
     assert found.rule.fractions == {"train": 0.8, "test": 0.2}

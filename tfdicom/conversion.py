@@ -257,6 +257,7 @@ def _state(
     plan, pseudonyms = prepared.plan, prepared.pseudonyms
     counts = collections.Counter(shard.split for shard in plan.shards)
     digest = conversion_state.input_digest
+    found, held = frozenset(prepared.survey.files), prepared.survey.held
     return ConversionState(
         options=conversion_state.option_digests(prepared.options, pseudonyms),
         identity_key=pseudonyms.fingerprint,
@@ -266,9 +267,11 @@ def _state(
         contour_origin=prepared.rules.origin,
         contour_shift=prepared.rules.text.shift,
         classes=tuple((one.name, one.expression) for one in prepared.rules.classes),
-        inputs=tuple(sorted(digest(pseudonyms, one) for one in prepared.survey.files)),
+        inputs=tuple(sorted(digest(pseudonyms, one) for one in found - held)),
+        held=tuple(sorted(digest(pseudonyms, one) for one in held)),
         replaces=replaces,
         fixed_splits=tuple(plan.split_options["fixed_splits"]),
+        stratified=plan.split_options["stratify"],
         withdrawn=withdrawn,
     )
 

@@ -65,7 +65,10 @@ class ConversionState:
       contour_shift: Columns and rows that it adds.
       classes: Name and expression of each class.
       inputs: First digits of the pseudonym of every input file, sorted.
+      held: Input files, named likewise, that are new of patients in fixed splits, and
+        were left out.
       fixed_splits: Splits that nobody enters any more.
+      stratified: What the manifest says of how patients were stratified.
       withdrawn: Keyed digest of each patient who was withdrawn.
       replaces: Whether it is to replace another data set.
       version: Of tfdicom.
@@ -82,7 +85,9 @@ class ConversionState:
     classes: tuple[tuple[str, str], ...]
     inputs: tuple[str, ...]
     replaces: bool = False
+    held: tuple[str, ...] = ()
     fixed_splits: tuple[str, ...] = ()
+    stratified: str | None = None
     withdrawn: tuple[str, ...] = ()
     version: str = VERSION
     schema_version: int = SCHEMA_VERSION
@@ -127,7 +132,7 @@ def read_state(folder: pathlib.Path) -> ConversionState | None:
     try:
         fields = sealed_json.read(path)
         fields["contour_shift"] = tuple(fields["contour_shift"])
-        for name in ("inputs", "fixed_splits", "withdrawn"):
+        for name in ("inputs", "held", "fixed_splits", "withdrawn"):
             fields[name] = tuple(fields.get(name, ()))
         fields["classes"] = tuple((name, text) for name, text in fields["classes"])
         replaces = (folder / CONVERSION / _REPLACES).exists()

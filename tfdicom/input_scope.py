@@ -26,7 +26,7 @@ class InputScope:
 
     def files(self, paths: Collection[str]) -> list[str]:
         """Those of the files that the data set knows."""
-        known = set(self.state.inputs)
+        known = {*self.state.inputs, *self.state.held}
         digest = conversion_state.input_digest
         return [path for path in paths if digest(self.pseudonyms, path) in known]
 

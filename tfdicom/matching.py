@@ -126,7 +126,7 @@ def _tasks(
     terms: Sequence[str],
     left: list[LeftFile],
 ) -> Iterator[_Task]:
-    find = _Finder(frames if objects else ())
+    find = Finder(frames if objects else ())
     for one in objects:
         left += (_left_file(one, _judged(item, terms)) for item in one.left)
         left += (
@@ -152,7 +152,7 @@ def _judged(left: LeftItem, terms: Sequence[str]) -> LeftItem:
     return left
 
 
-class _Finder:
+class Finder:
     """Finds the frames that an object may mean, by what it refers to."""
 
     def __init__(self, frames: Sequence[ScannedFrame]) -> None:

@@ -50,6 +50,7 @@ def mended_state(
         classes=tuple((one.name, one.expression) for one in manifest.classes),
         inputs=_inputs(output, options, pseudonyms),
         fixed_splits=tuple(told["fixed_splits"]),
+        stratified=told["stratify"],
         withdrawn=_withdrawn(output),
         version=manifest.versions["tfdicom"],
     )

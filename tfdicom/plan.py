@@ -119,6 +119,7 @@ def make_plan(
     frozen: Mapping[str, str] | None = None,
     fixed: Sequence[str] = (),
     stratify: str = "",
+    stratified: str | None = None,
     frozen_shards: Mapping[str, FrozenShards] | None = None,
     stamps: InputStamps | None = None,
 ) -> Plan:
@@ -139,6 +140,7 @@ def make_plan(
       frozen: Splits that patients have already and keep, by pseudonym.
       fixed: Of the splits in ``frozen``, those that nobody enters any more.
       stratify: What every split is to get its share of, as ``--stratify``.
+      stratified: What is known of how those in ``frozen`` got their splits.
       frozen_shards: Shards of splits as an earlier conversion made them; who is in
         one of their buckets stays there.
       stamps: Of the source files, which the plan keeps.
@@ -162,7 +164,7 @@ def make_plan(
             "no image that can be used has annotations of all the structures of a "
             f"class; the classes are {names}"
         )
-    choice = SplitChoice(rule, salt, frozen or {}, tuple(fixed), stratify)
+    choice = SplitChoice(rule, salt, frozen or {}, tuple(fixed), stratify, stratified)
     may_be_examples = {
         patient: [one for one in by_patient[patient] if include == ALL or one.annotated]
         for patient in wanted
@@ -188,7 +190,7 @@ def make_plan(
         left=(*left, *(one for one in unused if one.path not in incomplete)),
         warnings=(*warnings, *_warnings(rule, assigned, num_shards)),
         salt=salt,
-        split_options=choice.recorded,
+        split_options=choice.recorded(table),
     )
 
 

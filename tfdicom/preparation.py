@@ -24,6 +24,7 @@ from tfdicom.convert_options import ALL, DEFAULT_SPLIT, ConvertOptions
 from tfdicom.deidentify import Pseudonyms, key_path, load_pseudonyms
 from tfdicom.dicom import PixelRules
 from tfdicom.drawing import AnnotationRules
+from tfdicom.fixed_patients import fixed_patients
 from tfdicom.header_cache import NO_CACHE
 from tfdicom.input_scope import InputScope
 from tfdicom.label_kinds import LabelInfo
@@ -93,12 +94,14 @@ def prepare(
         pseudonyms,
         before.split_table if before else None,
         before.fixed_splits if before else (),
+        before.stratified if before else None,
     )
     ledger = Ledger(pseudonyms)
     table = read_label_table(options.labels) if options.labels else None
     check_stratify_label(choice.stratify, table)
     redaction.note_identifiers("patient", choice.rule.patients)
-    found = survey(folder, options, ledger, scope)
+    fixed = fixed_patients(before, choice.fixed, pseudonyms)
+    found = survey(folder, options, ledger, scope, fixed)
     part = scope is not None and scope.patients is not None
     if table:  # also rows of nobody who is here
         cells = (cell for row in table.rows for cell in row)
@@ -191,6 +194,7 @@ def _plan(
             frozen=choice.frozen,
             fixed=choice.fixed,
             stratify=choice.stratify,
+            stratified=choice.stratified,
             frozen_shards=before.shards if before else None,
             stamps=found.stamps,
         )

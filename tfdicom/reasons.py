@@ -40,6 +40,12 @@ REASONS = {
         "Nothing to do, or name the pattern with --contour_pattern.",
         fault=False,
     ),
+    "split_is_fixed": Reason(
+        "The file came later, and is of a patient in a fixed split, which stays as it "
+        "is.",
+        "Nothing to do; a new data set (another --output_dir) takes it in.",
+        fault=False,
+    ),
     "patient_not_in_split": Reason(
         "The split names patients, and this one is not among them.",
         "Add the patient to --split.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tfdicom import files, splits
@@ -12,6 +12,8 @@ from tfdicom.deidentify import Pseudonyms
 from tfdicom.earlier_splits import EarlierSplits, read_earlier_splits
 from tfdicom.label_table import LabelTable
 from tfdicom.splits import DEFAULT_SALT, SplitRule
+
+_THEN = ", then "  # between what earlier and what later patients were dealt by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +26,7 @@ class SplitChoice:
       frozen: Splits that patients have already, by pseudonym.
       fixed: Splits that nobody enters who has none, where somebody is in them.
       stratify: What is shared out evenly, as ``--stratify``; empty: nothing.
+      stratified: What the manifest says so far of how those with a split got it.
     """
 
     rule: SplitRule
@@ -31,15 +34,29 @@ class SplitChoice:
     frozen: Mapping[str, str] = dataclasses.field(default_factory=dict)
     fixed: tuple[str, ...] = ()
     stratify: str = ""
+    stratified: str | None = None
 
-    @property
-    def recorded(self) -> dict[str, Any]:
-        """What the manifest says of it; names no patient."""
+    def recorded(self, patients: Iterable[str]) -> dict[str, Any]:
+        """What the manifest says of it; names no patient.
+
+        Args:
+          patients: Pseudonyms of all who have a split now.
+        """
         return {
             "fixed_splits": list(self.fixed),
             "split": self.rule.asked,
-            "stratify": self.stratify or None,
+            "stratify": self._applied(patients),
         }
+
+    def _applied(self, patients: Iterable[str]) -> str | None:
+        """What was shared out evenly when patients got their splits."""
+        if not self.frozen:
+            return self.stratify or None
+        before, now = self.stratified or "none", self.stratify or "none"
+        nobody_new = self.frozen.keys() >= set(patients)
+        if nobody_new or before.rpartition(_THEN)[2] == now:
+            return self.stratified
+        return f"{before}{_THEN}{now}"
 
     def by_name(self, rule: SplitRule) -> SplitChoice:
         """The choice with a table of patients in the place of fractions.
@@ -57,6 +74,7 @@ def choose_splits(
     pseudonyms: Pseudonyms,
     frozen: Mapping[str, str] | None = None,
     fixed_before: Sequence[str] = (),
+    stratified: str | None = None,
 ) -> SplitChoice:
     """Brings together what is asked for and what is so already.
 
@@ -65,6 +83,7 @@ def choose_splits(
       pseudonyms: Of the conversion.
       frozen: Split by pseudonym in the data set that is extended.
       fixed_before: Its splits that nobody enters any more; they stay so.
+      stratified: What its manifest says of how its patients were stratified.
 
     Raises:
       ValueError: A file cannot be read, or two of these contradict each other.
@@ -81,7 +100,7 @@ def choose_splits(
         fixed = tuple(dict.fromkeys([*fixed, *earlier.fixed]))
         table = _together(table, earlier)
     rule = asked or splits.parse_split(options.split)
-    found = SplitChoice(rule, salt, table, fixed, options.stratify or "")
+    found = SplitChoice(rule, salt, table, fixed, options.stratify or "", stratified)
     _check(found)
     return found
 

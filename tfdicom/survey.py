@@ -6,12 +6,13 @@ import collections
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tfdicom import files, header_cache, matching, redaction
 from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.classes import SegmentationClass, parse_classes, structures_of
 from tfdicom.convert_options import ConvertOptions
+from tfdicom.fixed_patients import FixedPatients, NewFiles
 from tfdicom.input_scope import InputScope
 from tfdicom.input_stamps import InputStamps
 from tfdicom.ledger import Ledger
@@ -24,6 +25,7 @@ from tfdicom.scan import (
     AN_IMAGE,
     FileToScan,
     Scan,
+    ScannedFrame,
     ScanRules,
     scan_files,
 )
@@ -76,6 +78,7 @@ class Survey:
       files: Every file in the folder.
       named: Patient ID and Study Instance UID of files that give no frame, by path.
       stamps: What the files were before any was read.
+      held: Files that are new of patients of whom nothing new is taken in.
     """
 
     frames: tuple[AnnotatedFrame, ...]
@@ -89,6 +92,7 @@ class Survey:
     files: tuple[str, ...] = ()
     named: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     stamps: InputStamps | None = None
+    held: frozenset[str] = frozenset()
 
 
 def survey(
@@ -96,6 +100,7 @@ def survey(
     options: ConvertOptions,
     ledger: Ledger,
     scope: InputScope | None = None,
+    fixed: FixedPatients | None = None,
 ) -> Survey:
     """Finds images and annotations and brings them together; reads headers only.
 
@@ -104,6 +109,7 @@ def survey(
       options: What is asked for.
       ledger: Gets what becomes nothing.
       scope: Which of the files, and whose, count; None for all.
+      fixed: Patients of whom nothing new is taken in.
 
     Raises:
       ValueError: There is nothing that could be converted.
@@ -115,10 +121,19 @@ def survey(
     listing = _listing(folder, paths, options)
     pairs = _mask_listing(folder, listing, options)
     scan = _scan(folder, listing, pairs, options, stamps)
+    owner = _owner(pairs, options)
+    new = NewFiles(fixed, scan.frames, owner) if fixed else None
+    if new:
+        scan = new.without_images(scan)
+        images = new.without_contours(listing.images)
+        listing = dataclasses.replace(listing, images=images)
     for left in (listing.left, pairs.left, scan.left):
         ledger.leave(left)
     ledger.leave(matching.paired_left(listing.images, scan.left))
     objects = _with_images(_objects(scan, options, ledger), pairs, scan, ledger)
+    if new:
+        objects = new.without_objects(objects)
+        ledger.leave(new.left)
     drawn = [one for each in listing.images.values() for one in each]
     usable = {one.path for one in scan.frames}
     paired = {path: each for path, each in listing.images.items() if path in usable}
@@ -136,7 +151,7 @@ def survey(
         check_terms(classes, names)
     frames = _matched(folder, scan, paired, objects, classes, options, ledger)
     if scope:
-        frames = _within(frames, scope, pairs, options)
+        frames = [one for one in frames if scope.has(owner(one))]
     kinds = {one.kind for one in drawn} | {one.kind for one in objects}
     return Survey(
         frames=tuple(frames),
@@ -150,23 +165,21 @@ def survey(
         files=tuple(paths),
         named=scan.named,
         stamps=stamps,
+        held=frozenset(new.files if new else ()),
     )
 
 
-def _within(
-    frames: Sequence[AnnotatedFrame],
-    scope: InputScope,
-    pairs: MaskListing,
-    options: ConvertOptions,
-) -> list[AnnotatedFrame]:
-    """The frames of the patients that count."""
+def _owner(
+    pairs: MaskListing, options: ConvertOptions
+) -> Callable[[AnnotatedFrame | ScannedFrame], str]:
+    """Tells the source patient of a frame."""
     identifier = identifier_from(options.patient_from)
 
-    def owner(one: AnnotatedFrame) -> str:
+    def owner(one: AnnotatedFrame | ScannedFrame) -> str:
         named = pairs.patients.get(one.path)
         return named or identifier(one.path, one.header.patient_id, one.header.study)
 
-    return [one for one in frames if scope.has(owner(one))]
+    return owner
 
 
 def _objects(

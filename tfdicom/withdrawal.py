@@ -266,6 +266,7 @@ def _write(
             split_table=table,
             buckets=buckets,
             inputs=tuple(one for one in state.inputs if one not in digests),
+            held=tuple(one for one in state.held if one not in digests),
             withdrawn=tuple(
                 sorted({*state.withdrawn, withdrawn_digest(pseudonyms, patient)})
             ),
