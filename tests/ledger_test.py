@@ -15,7 +15,7 @@ from tfdicom.reasons import FINDINGS, REASONS
 from tfdicom.series import FramePlan, SeriesPlan
 from tfdicom.shard_content import ShardContent
 from tfdicom.shard_results import PatientResult, ShardResult
-from tfdicom.sources.candidates import TEXT, Annotation, LeftFile
+from tfdicom.sources.candidates import OBJECT, TEXT, Annotation, LeftFile, Loss
 
 PSEUDONYMS = Pseudonyms(b"a key for tests, of enough bytes")
 
@@ -128,10 +128,15 @@ def test_lines_are_in_the_order_of_the_pseudonyms_with_words(ledger, tmp_path):
     assert "Ann" not in text and "dcm'" not in text and "7.dcm" not in text
 
 
-def contours(skipped, total=100):
-    for number in range(total):
-        code = "contour_empty" if number < skipped else "structure_not_used"
-        yield LeftFile(f"{number}.txt", "contour", code)
+def contours(skipped):
+    for number in range(skipped):
+        yield LeftFile(f"{number}.txt", "contour", "contour_empty")
+
+
+def of_ann(ledger, names):
+    """Says that files are of the patient of a plan with very many images; the plan."""
+    ledger.know_owners(dict.fromkeys(names, ("who", "Ann")))
+    return plan_of(*(f"{number}.dcm" for number in range(1000)))
 
 
 @pytest.mark.parametrize(
@@ -148,11 +153,16 @@ def contours(skipped, total=100):
 )
 def test_how_much_may_go_wrong(ledger, skipped, options, words):
     ledger.leave(contours(skipped))
+    left_out = (f"{number}.txt" for number in range(500, 900))
+    ledger.leave(LeftFile(one, "contour", "structure_not_used") for one in left_out)
+    names = [f"{number}.txt" for number in range(100)]
+    enter(ledger, *map(whole, names[skipped:]))
+    plan = of_ann(ledger, names)
     if words is None:
-        ledger.check(ConvertOptions(**options), NOTHING)
+        ledger.check(ConvertOptions(**options), plan)
         return
     with pytest.raises(ValueError, match=words) as error:
-        ledger.check(ConvertOptions(**options), NOTHING)
+        ledger.check(ConvertOptions(**options), plan)
     assert "0.txt" in str(error.value)
 
 
@@ -170,13 +180,32 @@ def test_crumbs_of_a_structure_set_are_listed_and_never_fatal(
         ledger.check(ConvertOptions(), NOTHING)
 
 
-@pytest.mark.parametrize("kind", ["image", "object", "other"])
+@pytest.mark.parametrize("kind", ["image", "other"])
 def test_rate_is_that_of_annotations(ledger, kind):
     ledger.leave(LeftFile(f"{n}.dcm", kind, "not_dicom") for n in range(50))
     ledger.leave(contours(1))
-    ledger.check(ConvertOptions(max_error_rate=0.02), NOTHING)
+    plan = of_ann(ledger, ["0.txt"])
+    ledger.check(ConvertOptions(max_error_rate=0.02), plan)
     with pytest.raises(ValueError, match="51 candidates cannot be used"):
-        ledger.check(ConvertOptions(on_error="fail"), NOTHING)
+        ledger.check(ConvertOptions(on_error="fail"), plan)
+
+
+def test_objects_count_as_what_is_lost_with_them(ledger):
+    losses = (None, Loss(), Loss(("a",), ("1.2", "1.3"), 7))
+    for number, loss in enumerate(losses):
+        ledger.leave([LeftFile(f"{number}.dcm", OBJECT, "not_dicom", loss=loss)])
+    # Its contours stand for it.
+    ledger.leave([LeftFile("x.dcm", OBJECT, "object_without_mask")])
+    ledger.leave(LeftFile(f"x.dcm#1.{n}", "contour", "contour_empty") for n in range(2))
+    # Nobody knows what it was; of the other the header says that it is an image.
+    ledger.leave([LeftFile("y.dcm", "image", "file_unreadable", loss=Loss())])
+    ledger.leave([LeftFile("z.dcm", "image", "header_invalid")])
+    ledger.leave([LeftFile("w.dcm", OBJECT, "object_not_used", loss=Loss(count=50))])
+    losses = ledger.losses
+    assert (losses.failed, losses.annotations) == (12, 12)
+    assert losses.structures == [("a",)]
+    with pytest.raises(ValueError, match="12 of 12 annotations"):
+        ledger.check(ConvertOptions(), NOTHING)
 
 
 @pytest.mark.parametrize("kind", ["contour", "segment", "mask"])
@@ -207,11 +236,12 @@ def test_codes_that_make_it_fail(ledger, fail_on, words):
     ledger.leave([LeftFile("c.dcm", "image", "no_annotation")])
     ledger.leave(LeftFile(f"{n}.txt", "contour", "contour_malformed") for n in range(3))
     options = ConvertOptions(fail_on=fail_on)
+    plan = of_ann(ledger, [f"{number}.txt" for number in range(3)])
     if words is None:
-        ledger.check(options, NOTHING)
+        ledger.check(options, plan)
         return
     with pytest.raises(ValueError) as error:
-        ledger.check(options, NOTHING)
+        ledger.check(options, plan)
     first, *others = str(error.value).splitlines()
     assert first == words
     assert others == list(ledger.problem_lines())
@@ -284,7 +314,7 @@ def test_object_that_was_converted_stays_so(ledger):
 
 
 def test_problems_are_shown_by_reason_the_first_few(ledger):
-    ledger.leave(contours(7, total=9))
+    ledger.leave(contours(7))
     ledger.leave([LeftFile("x.dcm", "image", "not_dicom", "no DICM prefix")])
     assert list(ledger.problem_lines()) == [
         f"7 skipped: contour_empty. {REASONS['contour_empty'].sentence}",
@@ -361,6 +391,60 @@ def test_patient_who_loses_over_half(ledger, images, lost, rate, fails):
     words = f"patient 'Ann' loses {lost} of {images} annotated images; max_error_rate=1"
     with pytest.raises(ValueError, match=words):
         ledger.check(options, plan)
+
+
+def lost(*images, name="rt.dcm#1.{}", reason="contour_image_missing", **fields):
+    for number, image in enumerate(images):
+        loss = Loss(("a",), (image,))
+        yield LeftFile(name.format(number), "contour", reason, loss=loss, **fields)
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        (lost("1.2", "1.3"), ""),
+        (lost("1.2", "1.3", "1.4"), "patient 'Ann' loses 3 of 5"),
+        (lost("1.2", "1.3", "1.3", "1.2"), ""),  # two structures of one image each
+        (lost("0.dcm", "1.dcm"), ""),  # converted, with something else on them
+        (lost("1.2", "1.3", "1.4", reason="contour_too_short"), ""),  # crumbs
+        (lost("1.2", "1.3", "1.4", reason="image_left_out"), ""),
+        (lost("1.2", "1.3", "1.4", name="c{}.txt", near="0.dcm"), "'Ann' loses 3 of 5"),
+        (lost("1.2", name="c{}.txt"), "the patient of c0.txt loses 1 of 1"),
+        (lost("1.2", name="b{}.txt"), "patient 'Bob' loses 1 of 1"),
+        ([LeftFile("rt.dcm", OBJECT, "object_truncated")], ""),
+        (
+            [
+                LeftFile(
+                    "rt.dcm", OBJECT, "object_truncated", loss=Loss((), tuple("xyz"))
+                )
+            ],
+            "patient 'Ann' loses 3 of 5",
+        ),
+        # Files of nobody knows what: an object of Bob's, perhaps; one of many of Ann's.
+        ([LeftFile("b0.txt", "image", "not_dicom", loss=Loss())], "'Bob' loses 1 of 1"),
+        (
+            [
+                LeftFile(f"{n}.txt", "image", "not_dicom", near="0.dcm", loss=Loss())
+                for n in range(9)
+            ],
+            "",
+        ),
+        ([LeftFile("y.dcm", "image", "not_dicom", loss=Loss())], ""),
+        ([LeftFile("m.png", "mask", "mask_unreadable", near="0.dcm")], ""),
+    ],
+)
+def test_what_is_lost_before_the_plan_is_the_patients_too(ledger, left, words):
+    names = ["0.dcm", "1.dcm"]
+    enter(ledger, *map(whole, names))
+    owners = dict.fromkeys([*names, "rt.dcm"], ("who", "Ann"))
+    ledger.know_owners({**owners, "b0.txt": ("other", "Bob")})
+    ledger.leave(left)
+    if words:
+        with pytest.raises(ValueError, match=f"{words} annotated images"):
+            ledger.check(ConvertOptions(), plan_of(*names))
+    else:
+        ledger.check(ConvertOptions(), plan_of(*names))
+    ledger.check(ConvertOptions(max_error_rate=1), plan_of(*names))
 
 
 def test_what_a_policy_leaves_out_is_not_lost(ledger):

@@ -10,7 +10,7 @@ import pytest
 from tests import source_folders
 from tfdicom import processes
 from tfdicom.frame_headers import FrameHeader
-from tfdicom.matching import match_annotations, paired_left
+from tfdicom.matching import match_annotations, paired_left, without_terms
 from tfdicom.reasons import InputSkipped
 from tfdicom.runners import LocalRunner
 from tfdicom.scan import ScannedFrame
@@ -28,6 +28,7 @@ from tfdicom.sources.candidates import (
     TEXT,
     Annotation,
     LeftFile,
+    Loss,
 )
 from tfdicom.sources.readers import READERS
 
@@ -95,6 +96,7 @@ def match(monkeypatch):
         paired=None,
         terms=("heart",),
         policy="newest",
+        left_out=(),
     ):
         asked, done = [], []
 
@@ -113,6 +115,7 @@ def match(monkeypatch):
             policy=policy,
             runner=LocalRunner(1),
             progress=done.append,
+            left_out=left_out,
         )
         assert done == list(range(len(asked) + 1))
         return Found(annotated, left, asked)
@@ -487,6 +490,68 @@ def test_contour_files_and_objects_meet(match):
     assert {reason for _, reason in found.reasons.values()} == {"annotated_twice"}
 
 
+@pytest.mark.parametrize(
+    ("items", "loss"),
+    [
+        (((1, "heart"), (2, "lung")), Loss(("heart", "#1"), ("a1.dcm", "5.6"))),
+        ((), Loss((), ("a1.dcm", "5.6"))),  # nobody knows what it held
+        (((2, "lung"),), None),
+    ],
+)
+def test_object_of_no_use_says_what_is_lost(match, items, loss):
+    problem = LeftItem(None, None, "object_truncated", "it ends within an element")
+    fields = {"referenced_instances": ("1.4.a1", "5.6"), "problem": problem}
+    found = match([described(items=items, **fields)])
+    assert found.asked == []
+    (one,) = (each for each in found.left if each.kind == "object")
+    assert one.reason == ("object_truncated" if loss else "object_not_used")
+    assert one.loss == loss
+
+
+def test_what_is_lost_counts_by_its_parts(match):
+    items = (AnnotatedItem(1, ("heart",), 7), AnnotatedItem(2, ("lung",), 50))
+    one = dataclasses.replace(described(), items=items, referenced_series=("Z",))
+    (left,) = (each for each in match([one]).left if each.kind == "object")
+    assert (left.reason, left.loss.count) == ("series_missing", 7)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "reason", "images"),
+    [
+        ((), "contour_image_missing", ("a2.dcm", "9.9")),
+        (("9.9",), "contour_image_missing", ("a2.dcm", "9.9")),
+        (("9.9", "1.4.a2"), "image_left_out", None),
+    ],
+)
+def test_contours_of_images_that_a_policy_leaves_out(match, left_out, reason, images):
+    def found(path, one, frames, items):
+        where = ("1.4.a2", "9.9")
+        left = LeftItem(1, 3, "contour_image_missing", images=where)
+        return dataclasses.replace(everywhere(path, one, frames, items), left=(left,))
+
+    one = described(referenced_series=("A",))
+    (left,) = match([one], found, left_out=left_out).left
+    assert (left.path, left.reason) == ("rt.dcm#1.3", reason)
+    if images:
+        assert left.loss == Loss(("heart", "#1"), images)
+
+
+def test_faults_of_contours_that_no_class_uses_are_none():
+    left = [
+        left_contour("1.txt", "heart", "a.dcm", ""),
+        left_contour("2.txt", "lung", "a.dcm", ""),
+        LeftFile("3.txt", "contour", "image_left_out", loss=Loss(("lung",))),
+        LeftFile("4.dcm", "object", "not_dicom", loss=Loss(("lung",))),
+    ]
+    (one,) = without_terms(left, ["heart"])
+    assert (one.path, one.reason, one.loss) == ("2.txt", "structure_not_used", None)
+
+
+def left_contour(path, structure, image, detail):
+    loss = Loss((structure,), (image,))
+    return LeftFile(path, "contour", "image_unusable", detail, image, loss=loss)
+
+
 def test_contour_files_of_unusable_images():
     paired = {"a.dcm": (text("1", "x"), text("2", "y")), "b.dcm": (text("3", "x"),)}
     left = [
@@ -496,11 +561,9 @@ def test_contour_files_of_unusable_images():
         LeftFile("a.dcm", "object", "not_dicom"),
     ]
     assert list(paired_left(paired, left)) == [
-        LeftFile("1.txt", "contour", "image_unusable", "a.dcm", "a.dcm"),
-        LeftFile("2.txt", "contour", "image_unusable", "a.dcm", "a.dcm"),
-        LeftFile(
-            "3.txt", "contour", "image_unusable", "b.dcm: no DICM prefix", "b.dcm"
-        ),
+        left_contour("1.txt", "x", "a.dcm", "a.dcm"),
+        left_contour("2.txt", "y", "a.dcm", "a.dcm"),
+        left_contour("3.txt", "x", "b.dcm", "b.dcm: no DICM prefix"),
     ]
 
 

@@ -10,7 +10,7 @@ from tfdicom.convert_options import ERROR, NEWEST, RATERS
 from tfdicom.frame_headers import FrameHeader
 from tfdicom.scan import ScannedFrame, frame_name
 from tfdicom.sources.annotation_objects import AnnotationObject
-from tfdicom.sources.candidates import RTSTRUCT, Annotation, LeftFile
+from tfdicom.sources.candidates import RTSTRUCT, Annotation, LeftFile, loss_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -143,7 +143,13 @@ def _tell_refused(
             yield one.candidates[0], "annotated_again"
         else:
             left += (
-                LeftFile(name, one.candidate_kind, reason, f"on {frame.name}")
+                LeftFile(
+                    name,
+                    one.candidate_kind,
+                    reason,
+                    f"on {frame.name}",
+                    loss=loss_of(one, frame.name),
+                )
                 for name in one.candidates
             )
 

@@ -39,6 +39,7 @@ from tfdicom.shard_results import ShardResult
 from tfdicom.shard_runners import run_shards
 from tfdicom.shards import ShardJob
 from tfdicom.source_contents import SourceContents, journal_path
+from tfdicom.structures import terms_of
 from tfdicom.summary import describe
 from tfdicom.survey import Survey
 
@@ -106,7 +107,7 @@ def _planned(options: ConvertOptions) -> Preparation:
     before = None
     if options.output_dir and not options.overwrite:
         output = files.path_of(options.output_dir)
-        before = conversion_state.read_state(output / output_folder.ASIDE)
+        before = conversion_state.read_unfinished(output / output_folder.ASIDE)
         before = before or conversion_state.read_state(output)
     if before:
         conversion_state.refuse_changes(before, options, pseudonyms)
@@ -220,7 +221,7 @@ def _before(
 
     What is aside is removed where it is of no use.
     """
-    unfinished = conversion_state.read_state(aside)
+    unfinished = conversion_state.read_unfinished(aside)
     finished = (output / MANIFEST).exists()
     if options.overwrite:
         if unfinished and unfinished.replaces == finished:
@@ -394,10 +395,23 @@ def _check_results(
     for split, count in examples.items():
         if not count:
             raise ValueError(f"split {split!r}: none of its images could be converted")
+    _check_splits(prepared)
     _check_classes(contents, prepared)
     audit = conversion_audit.audit(results, prepared.plan, prepared.ledger)
     refuse_leaks(audit.leakage)
     return audit.notes()
+
+
+def _check_splits(prepared: Preparation) -> None:
+    """Refuses a split that nobody is in where somebody lost all annotated images."""
+    plan = prepared.plan
+    empty = set(plan.split_names).difference(plan.split_table.values())
+    lost = [one.patient for one in prepared.ledger.lost_images(plan) if one.is_gone]
+    if empty and lost:
+        raise ValueError(
+            f"split {sorted(empty)[0]!r} has no patient, and nothing is left of "
+            f"{len(lost)}: {', '.join(lost[:3])}{', ...' if lost[3:] else ''}"
+        )
 
 
 def _check_classes(contents: Mapping[str, ShardContent], prepared: Preparation) -> None:
@@ -405,16 +419,18 @@ def _check_classes(contents: Mapping[str, ShardContent], prepared: Preparation) 
     for content in contents.values():
         for name, figures in content.classes.items():
             annotated[name] += figures["annotated"]
+    lost = prepared.ledger.losses.structures
     for one in prepared.rules.classes:
         planned = sum(
             one.annotated(frame.annotated)
             for _, _, frame in prepared.plan.frames
             if frame.example
         )
+        planned += sum(bool(terms_of(names, one.structures)) for names in lost)
         if planned and not annotated[one.name]:
             raise ValueError(
                 f"class {one.name!r}: it was to be annotated on {planned} images, and "
-                "on none of them it could be drawn"
+                "could be drawn on none of them"
             )
 
 

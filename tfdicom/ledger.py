@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from tfdicom import files, manifest
+from tfdicom.annotation_losses import AnnotationLosses, PatientLoss
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.deidentify import Pseudonyms, write_crosswalk
 from tfdicom.ledger_entries import count_entries, left_entry
@@ -16,7 +17,7 @@ from tfdicom.manifest import LEFT_OUT, SKIPPED, LedgerEntry
 from tfdicom.plan import Plan
 from tfdicom.reasons import FINDINGS, REASONS
 from tfdicom.shard_results import ShardResult
-from tfdicom.sources.candidates import IMAGE, OBJECT, OTHER, LeftFile
+from tfdicom.sources.candidates import OBJECT, LeftFile
 
 #: Pseudonym and source identifier of a patient.
 Owner = tuple[str, str]
@@ -104,6 +105,11 @@ class Ledger:
             reason = "object_left_out" if policy else "object_without_mask"
             self.leave([LeftFile(path, OBJECT, reason)])
 
+    @property
+    def losses(self) -> AnnotationLosses:
+        """What of the annotations is lost until now."""
+        return AnnotationLosses(self._entries, self._left)
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Numbers by kind and status, by reason and by finding, most first."""
         return count_entries(self._entries.values())
@@ -118,21 +124,16 @@ class Ledger:
         Raises:
           ValueError: More went wrong than the options allow.
         """
-        entries = self._entries.values()
-        drawn = [e for e in entries if e.kind not in (IMAGE, OBJECT, OTHER)]
-        failed = sum(
-            entry.status == SKIPPED and not _is_stray_contour(name, entry)
-            for name, entry in self._entries.items()
-            if entry.kind not in (IMAGE, OBJECT, OTHER)
-        )
-        wrong = sum(entry.status == SKIPPED for entry in entries)
-        rate = failed / max(len(drawn), 1)
+        losses = self.losses
+        failed, annotations = losses.failed, losses.annotations
+        wrong = sum(entry.status == SKIPPED for entry in self._entries.values())
+        rate = failed / max(annotations, 1)
         forbidden = self._forbidden(options.fail_on_codes)
         if options.on_error == "fail" and wrong:
             verdict = f"{wrong} candidates cannot be used, and on_error=fail"
         elif failed > _TOLERATED_ERRORS and rate > options.max_error_rate:
             verdict = (
-                f"{failed} of {len(drawn)} annotations cannot be used, which is more "
+                f"{failed} of {annotations} annotations cannot be used, which is more "
                 f"than max_error_rate={options.max_error_rate:g} allows"
             )
         elif options.max_error_rate < 1 and (lost := self._lost(plan)):
@@ -148,22 +149,20 @@ class Ledger:
 
     def _lost(self, plan: Plan) -> str:
         """Which patient loses over half of their annotated images; empty if none."""
-        for shard in plan.shards:
-            for patient in shard.patients:
-                images = {
-                    frame.name
-                    for series in patient.series
-                    for frame in series.frames
-                    if frame.example and frame.annotated
-                }
-                found = (self._entries.get(name) for name in images)
-                lost = sum(one is not None and one.status == SKIPPED for one in found)
-                if lost > len(images) / 2:
-                    return (
-                        f"patient {patient.source_patient!r} loses {lost} of "
-                        f"{len(images)} annotated images"
-                    )
+        for one in self.lost_images(plan):
+            if one.lost > one.annotated / 2:
+                counts = f"{one.lost} of {one.annotated}"
+                return f"{one.patient} loses {counts} annotated images"
         return ""
+
+    def lost_images(self, plan: Plan) -> Iterator[PatientLoss]:
+        """How many annotated images each patient loses, in the plan or before it."""
+
+        def source_patient(name: str) -> str:
+            owner = self._owner(name)
+            return owner[1] if owner else ""
+
+        return self.losses.patients(plan, source_patient)
 
     def _forbidden(self, codes: Iterable[str]) -> list[str]:
         """The codes that occur, with the number of candidates that have each."""
@@ -234,9 +233,3 @@ class Ledger:
         for source, entry in sorted(self._entries.items()):
             rows.append((entry.candidate, *(self._owner(source) or ("", "")), source))
         write_crosswalk(path, rows)
-
-
-def _is_stray_contour(name: str, entry: LedgerEntry) -> bool:
-    """Whether it is one of the crumbs that structure sets have beside outlines."""
-    crumbs = ("contour_too_short", "contour_outside_image")
-    return "#" in name and entry.reason in crumbs

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from tfdicom import processes
 from tfdicom.annotated_frames import AnnotatedFrame, DrawnHere, resolved
@@ -27,12 +27,15 @@ from tfdicom.sources.annotation_objects import (
     Matches,
 )
 from tfdicom.sources.candidates import (
+    CONTOUR,
     IMAGE,
     MASKS,
     OBJECT,
     Annotation,
     LeftFile,
+    Loss,
     candidate_name,
+    loss_of,
 )
 from tfdicom.sources.readers import READERS
 from tfdicom.structures import items_unused, items_used, terms_of
@@ -41,6 +44,13 @@ _OBJECTS_TOGETHER = 64
 _NOWHERE = -1  # an item that no frame has
 # Why an ROI is of no use where that takes nothing from its class.
 _ADDS_NOTHING = ("roi_without_contours", "roi_of_points")
+# Why an annotation is of no use whose image is not there.
+_IMAGE_MISSING = (
+    "contour_image_missing",
+    "roi_images_missing",
+    "seg_image_missing",
+    "series_missing",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +75,7 @@ def match_annotations(
     policy: str,
     runner: Runner,
     progress: Callable[[int], None],
+    left_out: Collection[str] = (),
 ) -> tuple[list[AnnotatedFrame], list[LeftFile]]:
     """Brings frames and annotations together.
 
@@ -78,6 +89,7 @@ def match_annotations(
         ``newest``, ``raters`` or ``error``.
       runner: Who reads the objects.
       progress: Told how many objects are done.
+      left_out: SOP Instance UIDs of images that a policy left out.
 
     Returns:
       Every frame; one for each rater where raters are kept apart. And what became
@@ -111,13 +123,35 @@ def match_annotations(
             if isinstance(matches, Matches):
                 _enter(task, matches, drawn, left)
             else:
-                left.append(LeftFile(task.described.path, OBJECT, *matches))
+                left.append(_lost_object(task.described, task.terms, *matches))
     annotated = [
         found
         for frame, one in zip(frames, drawn, strict=True)
         for found in resolved(frame, one, policy, left)
     ]
-    return annotated, left
+    names = {one.header.instance: one.name for one in reversed(frames)}
+    return annotated, [_by_images(one, names, left_out) for one in left]
+
+
+def _by_images(
+    left: LeftFile, names: Mapping[str, str], left_out: Collection[str]
+) -> LeftFile:
+    """What is left, with its images by their names; not for a fault if a policy's."""
+    if left.loss is None or not left.loss.images:
+        return left
+    images = left.loss.images
+    if left.reason in _IMAGE_MISSING and left_out and set(images) <= set(left_out):
+        return dataclasses.replace(left, reason="image_left_out")
+    named = tuple(names.get(one, one) for one in images)
+    return dataclasses.replace(left, loss=dataclasses.replace(left.loss, images=named))
+
+
+def without_terms(left: Iterable[LeftFile], terms: Sequence[str]) -> Iterator[LeftFile]:
+    """Contour files that were left for a fault, and that no class uses anyway."""
+    for one in left:
+        is_fault = one.kind == CONTOUR and REASONS[one.reason].fault
+        if is_fault and one.loss and not terms_of(one.loss.names, terms):
+            yield dataclasses.replace(one, reason="structure_not_used", loss=None)
 
 
 def _tasks(
@@ -136,10 +170,13 @@ def _tasks(
         )
         used = items_used(one, terms)
         places = find.frames_of(one)
-        if not used:
+        if one.problem and (used or not one.items):
+            problem = one.problem
+            left.append(_lost_object(one, terms, problem.reason, problem.detail))
+        elif not used:
             left.append(LeftFile(one.path, OBJECT, "object_not_used"))
         elif not places:
-            left.append(LeftFile(one.path, OBJECT, "series_missing"))
+            left.append(_lost_object(one, terms, "series_missing"))
         else:
             headers = tuple(frames[place].header for place in places)
             yield _Task(one, places, headers, used, tuple(terms))
@@ -215,9 +252,23 @@ def _match(folder: pathlib.Path, task: _Task) -> Matches | tuple[str, str]:
 def _left_file(described: AnnotationObject, left: LeftItem) -> LeftFile:
     kind = Annotation(described.kind, described.path, "").candidate_kind
     name = candidate_name(described.path, left.item, left.part)
-    return LeftFile(
-        name, OBJECT if left.item is None else kind, left.reason, left.detail
+    kind = OBJECT if left.item is None else kind
+    own = (one.names for one in described.items if one.number == left.item)
+    loss = Loss(left.names or next(own, ()), left.images)
+    return LeftFile(name, kind, left.reason, left.detail, loss=loss)
+
+
+def _lost_object(
+    described: AnnotationObject, terms: Sequence[str], reason: str, detail: str = ""
+) -> LeftFile:
+    """An object of which nothing can be used, with what is known to be lost."""
+    used = [one for one in described.items if terms_of(one.names, terms)]
+    loss = Loss(
+        names=tuple(name for one in used for name in one.names),
+        images=described.referenced_instances,
+        count=max(1, sum(max(1, one.parts) for one in used)),
     )
+    return LeftFile(described.path, OBJECT, reason, detail, loss=loss)
 
 
 def _enter(
@@ -310,8 +361,8 @@ def paired_left(
             where = f"{one.path}: {one.detail}" if one.detail else one.path
             reason = reason_without(one.path, [one])
             for contour in paired.get(one.path, ()):
-                kind = contour.candidate_kind
-                yield LeftFile(contour.path, kind, reason, where, one.path)
+                kind, loss = contour.candidate_kind, loss_of(contour, one.path)
+                yield LeftFile(contour.path, kind, reason, where, one.path, loss=loss)
 
 
 def reason_without(path: str, left: Iterable[LeftFile]) -> str:

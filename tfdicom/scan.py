@@ -24,6 +24,7 @@ from tfdicom.input_stamps import UNKNOWN, InputStamps
 from tfdicom.processes import Death
 from tfdicom.reasons import REASONS, InputSkipped
 from tfdicom.runners import Runner
+from tfdicom.sources import readers
 from tfdicom.sources.annotation_objects import AnnotationObject
 from tfdicom.sources.candidates import (
     IMAGE,
@@ -34,6 +35,7 @@ from tfdicom.sources.candidates import (
     RTSTRUCT,
     SEG,
     LeftFile,
+    Loss,
 )
 from tfdicom.sources.mask_listing import is_mask_format
 from tfdicom.sources.readers import KINDS, READERS
@@ -41,6 +43,9 @@ from tfdicom.stores import RemoteFact
 
 _FILES_PER_TASK = 64
 _TASKS_TOGETHER = 32
+_OBJECTS = frozenset(KINDS.values())
+# Why nothing of a file could be read.
+_UNREAD = ("file_unreadable", "not_dicom", "object_truncated", "worker_died")
 #: What a path alone says of a file.
 AN_IMAGE, A_MASK, ANYTHING = "image", "mask", "anything"
 
@@ -111,12 +116,14 @@ class Scan:
       objects: Annotation objects.
       left: What is neither, or of no use.
       named: Patient ID and Study Instance UID of files that give no frame, by path.
+      left_out: SOP Instance UIDs of images that a policy leaves out.
     """
 
     frames: tuple[ScannedFrame, ...]
     objects: tuple[AnnotationObject, ...]
     left: tuple[LeftFile, ...]
     named: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
 
 
 #: Headers of frames, the header of an object, or why the file is neither.
@@ -148,6 +155,7 @@ def scan_files(
     frames: list[ScannedFrame] = []
     objects: list[AnnotationObject] = []
     left: list[LeftFile] = []
+    left_out: set[str] = set()
     for file, found in zip(files, results, strict=True):
         if isinstance(found, LeftFile):
             left.append(found)
@@ -155,6 +163,7 @@ def scan_files(
             objects.append(found)
         elif found[0].text_risk and not rules.text_risk:
             left.append(LeftFile(file.path, IMAGE, "pixel_text_risk"))
+            left_out.add(found[0].instance)
         else:
             frames += [ScannedFrame(file.path, header) for header in found]
     redaction.note_headers(frame.header for frame in frames)
@@ -170,7 +179,7 @@ def scan_files(
         header = found[0] if isinstance(found, tuple) else found
         if file.path not in used and (header.patient_id or header.study):
             named[file.path] = (header.patient_id, header.study)
-    return Scan(usable, alone, tuple(left), named)
+    return Scan(usable, alone, tuple(left), named, frozenset(left_out))
 
 
 def _copies(
@@ -277,8 +286,8 @@ def _read_each(folder: pathlib.Path, rules: ScanRules, task: _Task) -> list[_Fou
     results: list[_Found] = []
     for file in task.files:
         if file.path in task.killers:
-            how = task.killers[file.path]
-            results.append(LeftFile(file.path, _kind(file), "worker_died", how))
+            died = InputSkipped("worker_died", task.killers[file.path])
+            results.append(_unread(file, _kind(file), died, rules))
         else:
             processes.now_at(file.path)
             results.append(_read(folder, file, rules))
@@ -293,18 +302,18 @@ def _kind(file: FileToScan) -> str:
 def _read(folder: pathlib.Path, file: FileToScan, rules: ScanRules) -> _Found:
     path = folder / file.path
     kind = _kind(file)
-    names: tuple[str, str] = ("", "")
+    sop_class, names = "", ("", "")
     try:
         if file.role == A_MASK and is_mask_format(file.path):
             return _read_mask(path, file, rules)
         header = dicom_file.open_header(path)
-        names = _names(header)
+        sop_class, names = header.sop_class, _names(header)
         if header.sop_class in KINDS:
             kind = OBJECT
             wanted = KINDS[header.sop_class]
             if wanted not in rules.kinds:
                 return _left(file.path, OBJECT, "object_not_asked_for", "", names)
-            return READERS[wanted].read_object(path, file.path)
+            return readers.read_object(wanted, path, file.path)
         if file.role == A_MASK:
             return _read_mask(path, file, rules)
         headers = frame_headers(header)
@@ -314,12 +323,25 @@ def _read(folder: pathlib.Path, file: FileToScan, rules: ScanRules) -> _Found:
         return _left(file.path, kind, skipped.code, skipped.detail, names)
     if headers[0].burned_in:
         return _left(file.path, IMAGE, "burned_in", "", names)
+        if not sop_class:
+            return _unread(file, kind, skipped, rules)
     return headers
 
 
 def _names(header: HeaderDataset) -> tuple[str, str]:
     """Patient ID and Study Instance UID; empty where they cannot be read."""
     with quiet():
+def _unread(
+    file: FileToScan, kind: str, skipped: InputSkipped, rules: ScanRules
+) -> LeftFile:
+    """A file that does not say what it is: if nothing else does, an object perhaps."""
+    may_be_object = (
+        kind == IMAGE and file.role == ANYTHING and not _OBJECTS.isdisjoint(rules.kinds)
+    )
+    loss = Loss() if may_be_object and skipped.code in _UNREAD else None
+    return LeftFile(file.path, kind, skipped.code, skipped.detail, loss=loss)
+
+
         return text(header, "PatientID"), text(header, "StudyInstanceUID")
 
 

@@ -41,6 +41,7 @@ from tfdicom.sources.candidates import (
     TEXT,
     Annotation,
     LeftFile,
+    Loss,
     PathListing,
 )
 from tfdicom.sources.mask_listing import MaskListing
@@ -149,6 +150,8 @@ def survey(
         for line in _found(scan, drawn, names):
             print(line, file=sys.stderr)
         check_terms(classes, names)
+    terms = structures_of(classes)
+    ledger.leave(list(matching.without_terms(ledger.left, terms)))
     frames = _matched(folder, scan, paired, objects, classes, options, ledger)
     if scope:
         frames = [one for one in frames if scope.has(owner(one))]
@@ -214,6 +217,7 @@ def _matched(
             policy=options.several_annotations,
             runner=runner_of(options),
             progress=progress,
+            left_out=scan.left_out,
         )
     ledger.leave(left)
     return frames
@@ -316,18 +320,25 @@ def _with_images(
     headers = collections.defaultdict(list)
     for frame in scan.frames:
         headers[frame.path].append(frame.header)
+    ledger.leave(
+        dataclasses.replace(one, loss=Loss(images=images_of.get(one.path, ())))
+        for one in scan.left
+        if one.kind == MASK
+    )
     found = []
     for one in objects:
         images = images_of.get(one.path, ()) if one.kind == MASKS else ()
         usable = [header for path in images for header in headers[path]]
         if images and not usable:
             reason = matching.reason_without(images[0], scan.left)
-            ledger.leave([LeftFile(one.path, MASK, reason, images[0])])
+            loss = Loss(images=tuple(images))
+            ledger.leave([LeftFile(one.path, MASK, reason, images[0], loss=loss)])
             continue
         try:
             found.append(masks.with_images(one, usable) if images else one)
         except InputSkipped as skipped:
-            ledger.leave([LeftFile(one.path, MASK, skipped.code, skipped.detail)])
+            code, loss = skipped.code, Loss(images=tuple(images))
+            ledger.leave([LeftFile(one.path, MASK, code, skipped.detail, loss=loss)])
     return masks.name_values(found)
 
 

@@ -95,7 +95,8 @@ class LeftItem:
 
     ``part`` is None where the whole item is meant; ``item`` is None where the whole
     object is. ``detail`` is for the terminal only. ``names`` are those of an item that
-    is left before anybody asked for it: if no class does, that is no fault.
+    is left before anybody asked for it: if no class does, that is no fault. ``images``
+    tells the images apart that it was drawn on: SOP Instance UIDs, or else places.
     """
 
     item: int | None
@@ -103,6 +104,7 @@ class LeftItem:
     reason: str
     detail: str = ""
     names: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -62,6 +62,22 @@ def candidate_name(path: str, item: int | None, part: int | None) -> str:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Loss:
+    """What is lost with a candidate that becomes nothing, as far as it is known.
+
+    Attributes:
+      names: All names of the structures.
+      images: What tells the annotated images apart that it is on: path, name of a
+        frame, SOP Instance UID or place; empty where nothing is known.
+      count: How many annotated candidates are lost, at least.
+    """
+
+    names: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    count: int = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class LeftFile:
     """A candidate that becomes no part of an example, and why.
 
@@ -73,6 +89,7 @@ class LeftFile:
       near: Path of a file that is of the same patient, where one is known.
       patient_id: Patient ID (0010,0020) that the file gives, where it could be read.
       study: Study Instance UID, likewise.
+      loss: What is lost with it, where it is, or may be, an annotation.
     """
 
     path: str
@@ -82,6 +99,12 @@ class LeftFile:
     near: str = ""
     patient_id: str = ""
     study: str = ""
+    loss: Loss | None = None
+
+
+def loss_of(annotation: Annotation, image: str) -> Loss:
+    """What is lost with an annotation of an image."""
+    return Loss((annotation.structure,), (image,))
 
 
 @dataclasses.dataclass(frozen=True)

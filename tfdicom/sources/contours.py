@@ -27,7 +27,9 @@ from tfdicom.sources.candidates import (
     TEXT,
     Annotation,
     LeftFile,
+    Loss,
     PathListing,
+    loss_of,
 )
 
 _SUFFIX = "IM-*-{image}-{structure}contour-manual.txt"
@@ -243,12 +245,14 @@ def _listing(
         patient = links.get(patient, patient)
         found = by_name.get((patient, int(parts["image"])), [])
         reason = _why_not_paired(patient in patients, len(found))
+        structure = structures.get(parts["structure"], parts["structure"])
         if reason:
             detail = ", ".join(found) or _missing(reason, parts, layout)
             near = patients.get(patient, "")
-            left.append(LeftFile(path, CONTOUR, reason, detail, near))
+            image = found[0] if found else f"{patient}, image {int(parts['image'])}"
+            loss = Loss((structure,), (image,))
+            left.append(LeftFile(path, CONTOUR, reason, detail, near, loss=loss))
         else:
-            structure = structures.get(parts["structure"], parts["structure"])
             paired[found[0]].append(Annotation(TEXT, path, structure))
     left += _twice_outlined(paired)
     known = {*images, *contours, layout.link_file}
@@ -280,8 +284,9 @@ def _twice_outlined(paired: dict[str, list[Annotation]]) -> Iterator[LeftFile]:
         count = collections.Counter(contour.structure for contour in contours)
         for contour in contours:
             if count[contour.structure] > 1:
-                reason = "two_contours_for_structure"
-                yield LeftFile(contour.path, CONTOUR, reason, f"of {image}", image)
+                code, loss = "two_contours_for_structure", loss_of(contour, image)
+                detail = f"of {image}"
+                yield LeftFile(contour.path, CONTOUR, code, detail, image, loss=loss)
         paired[image] = [one for one in contours if count[one.structure] == 1]
 
 

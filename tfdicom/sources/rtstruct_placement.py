@@ -127,7 +127,7 @@ def _placed(
         try:
             here = _frames_of(contour, images, meant)
         except InputSkipped as skipped:
-            left.append(LeftItem(item, contour.part, skipped.code, skipped.detail))
+            left.append(_left(item, contour, skipped, images))
             failed.append(contour)
         else:
             for frame in here:
@@ -143,11 +143,24 @@ def _placed(
     )
 
 
+def _left(
+    item: int, contour: PatientContour, skipped: InputSkipped, images: _Images
+) -> LeftItem:
+    """A contour that lies nowhere, with the image or else the place that it means."""
+    where = tuple(dict.fromkeys(instance for instance, _ in contour.images))
+    if not where and contour.points is not None and images.stacks:
+        along = float((contour.points @ images.stacks[0].normal).mean())
+        where = (f"{along:.1f} mm",)
+    return LeftItem(item, contour.part, skipped.code, skipped.detail, images=where)
+
+
 def _lost(item: int, left: Sequence[LeftItem]) -> list[LeftItem]:
     """What is said of an ROI that lies nowhere."""
     codes = collections.Counter(one.reason for one in left)
     if set(codes) == {"contour_image_missing"}:
-        return [LeftItem(item, None, "roi_images_missing", f"{len(left)} contours")]
+        where = tuple(dict.fromkeys(name for one in left for name in one.images))
+        detail = f"{len(left)} contours"
+        return [LeftItem(item, None, "roi_images_missing", detail, images=where)]
     found = ", ".join(f"{count} x {code}" for code, count in codes.items())
     return [*left, LeftItem(item, None, "roi_not_placed", found)]
 

@@ -139,7 +139,11 @@ def _place_item(
     sampled = list(seg_sampling.locate(header, others, images))
     for frame, location in (*places, *sampled):
         if location.reason:
-            left = LeftItem(item, frame.number, location.reason, location.detail)
+            where = tuple(dict.fromkeys(one.instance for one in frame.sources))
+            if not where and frame.plane is not None:
+                where = (str(frame.plane.position),)
+            code, detail = location.reason, location.detail
+            left = LeftItem(item, frame.number, code, detail, images=where)
             placed.left.append(left)
             placed.doubtful |= location.images
         else:
