@@ -1,11 +1,15 @@
+import logging
+import re
+import signal
 import sys
 import warnings
 
 import pytest
+from absl.testing import flagsaver
 
 from tests import source_folders
-from tests.convert_main_test import folders, main
-from tfdicom import command, redaction
+from tests.convert_main_test import folders
+from tfdicom import command, convert_main, redaction
 from tfdicom.deidentify import Pseudonyms, load_pseudonyms
 from tfdicom.redaction import Redactor
 
@@ -86,7 +90,51 @@ def test_only_while_it_lasts(capsys, tmp_path):
     assert err == f"{names[1]}\n"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'KrauseHildegard' is none",
+        'no "O\'Brien" is here',
+        "line 3: grade is 'MRN7789'",
+        "patient '4711'",
+    ],
+)
+def test_what_is_quoted_is_hidden_unless_it_is_plain(redactor, text):
+    assert re.search(r"'text-[0-9a-f]{12}'", redactor.text(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "split='train:0.7,test:0.3' of the patient's images, the slices' masks",
+        "'MRN778'",
+        "max_error_rate='0.05', write 'name:class'",
+        "'inner' and 'scar'",
+        "'KrauseHilde/scan 1.dcm#3'",
+    ],
+)
+def test_what_is_plain_is_shown(redactor, text):
+    redactor.add_arguments(["--classes=inner;scar=/x/"])
+    assert "text-" not in redactor.text(text)
+
+
+def test_names_of_structures(redactor):
+    redactor.add_structures(["GTV Krause", "contour", "PTV"])
+    structure = PUBLIC.of("structure", "GTV Krause")
+    told = redactor.text("GTV Krause of a contour, 'PTV'")
+    assert told.startswith(f"{structure} of a contour, 'text-")
+
+
+def test_logs_are_changed(caplog):
+    with redaction.redacted_output(["--withdraw=MRN778"]):
+        logging.getLogger("x").warning("about %s", "MRN778")
+    logging.getLogger("x").warning("about %s", "MRN778")
+    first, second = [one.getMessage() for one in caplog.records]
+    assert "MRN778" not in first and "MRN778" in second
+
+
 NAMES = ("KrauseHilde", "LehmannBert", "SchulzeCarl")
+HIDDEN = ("krause", "hilde", "lehmann", "schulze", "huber", "praxis", "zwingli")
 
 
 def _named_source(tmp_path):
@@ -94,6 +142,27 @@ def _named_source(tmp_path):
     source.contour(NAMES[0], 1).write_text("no number\n")
     (source.root / "Huber.dcm").write_text("x")
     return source
+
+
+@pytest.fixture
+def told(capsys, monkeypatch):
+    """Runs the command in this process: exit code, and all that was printed."""
+
+    def run(*arguments):
+        arguments = ["tfdicom_convert", *map(str, arguments), "--redact_logs"]
+        monkeypatch.setattr(sys, "argv", arguments)
+        before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with flagsaver.flagsaver(), pytest.raises(SystemExit) as done:
+                convert_main.run()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        text = "".join(capsys.readouterr())
+        assert text and not [name for name in HIDDEN if name in text.lower()], text
+        return done.value.code, text
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -107,22 +176,72 @@ def _named_source(tmp_path):
         ["--split=train", "--patient_from=folder:dicoms/(Leh).*"],
     ],
 )
-def test_a_whole_conversion(tmp_path, capsys, arguments):
+def test_a_whole_conversion(tmp_path, told, arguments):
     source = _named_source(tmp_path)
-    given = [*folders(source, tmp_path), "--id_key_file=public", "--redact_logs"]
-    try:
-        code = main(*given, *arguments)
-        assert code in (command.DONE, command.DONE_WITH_SKIPS)
-        told = ""
-    except ValueError as error:
-        told = str(error)
-    told += "".join(capsys.readouterr()).lower()
-    assert told
-    for name in ("krause", "hilde", "lehmann", "schulze", "huber", "praxis"):
-        assert name not in told.lower().replace("train:krausehilde", "")
+    _, text = told(*folders(source, tmp_path), "--id_key_file=public", *arguments)
     if "--dry_run" not in arguments:
         path = source.contour(NAMES[0], 1).relative_to(source.root).as_posix()
-        assert PUBLIC.of("candidate", path) in told or "folder:" in arguments[-1]
+        assert PUBLIC.of("candidate", path) in text or "folder:" in arguments[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--max_error_rate=Krause"], "flag --max_error_rate=MAX_ERROR_RATE"),
+        (["--max_error_rate", "Krause"], "flag --max_error_rate=MAX_ERROR_RATE"),
+        (["Krause"], "unexpected argument 'text-"),
+        (["--runner=Krause"], "--runner"),
+        (["--split=train:0.5,Krause"], "split"),
+        (["--fail_on=Krause"], "unknown code"),
+        (["--input_dir={}/Krause", "--output_dir={}/Praxis"], "input_dir=INPUT_DIR: "),
+        (["--withdraw=KrauseHilde"], "--withdraw wants --output_dir"),
+        (["--withdraw=KrauseHilde", "--output_dir={}/Praxis/out"], "OUTPUT_DIR holds"),
+        (["--flagfile={}/Praxis.flags"], "flagfile"),
+        (["--id_key_file=s3://Praxis/id.key"], "name a local path"),
+    ],
+)
+def test_mistakes_in_the_command_line(tmp_path, told, arguments, words):
+    arguments = [one.format(tmp_path) for one in arguments]
+    if "input" not in arguments[0] and "with" not in arguments[0]:
+        arguments += [f"--input_dir={tmp_path}/x", f"--output_dir={tmp_path}/Praxis"]
+    code, text = told(*arguments)
+    assert code in (command.WRONG_USAGE, command.FAILED) and words in text
+
+
+@pytest.mark.parametrize(
+    ("flag", "table"),
+    [
+        ("--labels={}", "patient_id,grade\nKrauseHilde,3\nLehmannBert,Zwingli\n"),
+        ("--labels={}", "Zwingli,grade\nKrauseHilde,3\n"),
+        ("--split={}", "Zwingli,Krause\nLehmann,train\n"),
+        ("--patient_from=csv:{}", "Zwingli,Krause\nLehmann,train\n"),
+        ("--mask_table={}", "Zwingli,Krause\nLehmann,train\n"),
+    ],
+)
+def test_mistakes_in_tables(tmp_path, told, flag, table):
+    source = _named_source(tmp_path)
+    path = tmp_path / "Huber.csv"
+    path.write_text(table)
+    given = (*folders(source, tmp_path), "--id_key_file=public", flag.format(path))
+    code, text = told(*given)
+    assert code != command.DONE and flag.partition("=")[0][2:] in text
+
+
+def test_names_of_rois_and_a_withdrawal(tmp_path, told):
+    source = _named_source(tmp_path)
+    image = source.image(NAMES[1], 3)
+    outlines = {"GTV Zwingli": source.inner(NAMES[1], 1)}
+    source_folders.write_structure_set(source.root / "rt.dcm", [image], outlines)
+    given = (*folders(source, tmp_path), f"--id_key_file={tmp_path}/Praxis/id.key")
+    code, text = told(*given)
+    assert code == command.FAILED and "'inner' (6)" in text
+    assert "Made the key of the pseudonyms, ID_KEY_FILE." in text
+    code, text = told(*given, "--classes=inner;outer", "--max_error_rate=1")
+    assert code == command.DONE_WITH_SKIPS and "matched by none: '" in text
+    code, text = told(given[1], given[2], "--withdraw=KrauseHil")
+    assert code == command.FAILED and "no such patient" in text
+    code, text = told(given[1], given[2], "--withdraw=KrauseHilde")
+    assert "examples of split" in text or "only one of split" in text
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def _of_charset(data: bytes, charsets: Sequence[str]) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of bytes that are no text
-            text = decode_bytes(data, list(charsets), set("\\^=\r\n\t\f"))
+            text = decode_bytes(data, list(charsets), set(b"\\^=\r\n\t\f"))
     except (LookupError, ValueError):
         return None
     return None if "\ufffd" in text else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import io
@@ -9,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 from absl import app, flags
@@ -27,7 +29,12 @@ class UsageError(Exception):
     """The command line is wrong; the message says how."""
 
 
-def run(main: Callable[[Sequence[str]], int], *, resumes: bool = False) -> NoReturn:
+def run(
+    main: Callable[[Sequence[str]], int],
+    *,
+    resumes: bool = False,
+    output: Callable[[Sequence[str]], AbstractContextManager] | None = None,
+) -> NoReturn:
     """Parses the flags, calls ``main`` with the other arguments, and exits.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with skips. Errors that a user
@@ -38,6 +45,8 @@ def run(main: Callable[[Sequence[str]], int], *, resumes: bool = False) -> NoRet
     Args:
       main: Takes the arguments that are no flags, and returns the exit code.
       resumes: Whether the same command continues what was interrupted.
+      output: Makes of the command line what lasts while anything is printed, errors in
+        the command line included.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file's name may hold what the terminal cannot show.
@@ -46,9 +55,11 @@ def run(main: Callable[[Sequence[str]], int], *, resumes: bool = False) -> NoRet
         print(_help_text(sys.modules[main.__module__].__doc__ or ""))
         raise SystemExit(DONE)
     _on_interrupt(functools.partial(_interrupt, resumes))
-    app.run(
-        lambda arguments: _guarded(main, arguments, resumes), flags_parser=_parse_flags
-    )
+    with output(sys.argv[1:]) if output else contextlib.nullcontext():
+        app.run(
+            lambda arguments: _guarded(main, arguments, resumes),
+            flags_parser=_parse_flags,
+        )
     raise SystemExit(FAILED)  # for type checkers: app.run does not return
 
 

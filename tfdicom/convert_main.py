@@ -12,9 +12,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some inputs were skipped
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
-from tfdicom import command, options
+from tfdicom import command, command_line, options
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.manifest import SKIPPED
 
@@ -34,15 +35,6 @@ def main(arguments: Sequence[str]) -> int:
     if not chosen.input_dir or not (chosen.output_dir or chosen.dry_run):
         raise command.UsageError("both --input_dir and --output_dir are wanted")
 
-    if not chosen.redact_logs:
-        return _convert(chosen)
-    from tfdicom.redaction import redacted_output
-
-    with redacted_output():
-        return _convert(chosen)
-
-
-def _convert(chosen: ConvertOptions) -> int:
     from tfdicom import conversion  # --help should not wait for pydicom
 
     result = conversion.convert(options=chosen)
@@ -63,9 +55,19 @@ def _withdraw(chosen: ConvertOptions) -> int:
     return command.DONE
 
 
+def output(arguments: Sequence[str]) -> contextlib.AbstractContextManager:
+    """What changes all that is printed, where ``--redact_logs`` asks for it."""
+    arguments = command_line.with_flagfiles(arguments)
+    if not command_line.is_asked("redact_logs", arguments):
+        return contextlib.nullcontext()
+    from tfdicom.redaction import redacted_output
+
+    return redacted_output(arguments)
+
+
 def run() -> None:
     """Entry point of the console script."""
-    command.run(main, resumes=True)
+    command.run(main, resumes=True, output=output)
 
 
 if __name__ == "__main__":

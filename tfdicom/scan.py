@@ -167,6 +167,9 @@ def scan_files(
         else:
             frames += [ScannedFrame(file.path, header) for header in found]
     redaction.note_headers(frame.header for frame in frames)
+    for one in objects:
+        redaction.note_structures(name for item in one.items for name in item.names)
+        redaction.note_structures(name for item in one.left for name in item.names)
     copies = _copies(folder, frames, objects)
     left += (LeftFile(path, kind, "identical_copy") for path, kind in copies.items())
     frames = [one for one in frames if one.path not in copies]
@@ -320,17 +323,14 @@ def _read(folder: pathlib.Path, file: FileToScan, rules: ScanRules) -> _Found:
     except InputSkipped as skipped:
         if file.role == ANYTHING and kind == IMAGE and _is_stray(file.path, skipped):
             return _left(file.path, OTHER, "stray_file", skipped.detail, names)
+        if not sop_class:
+            return _unread(file, kind, skipped, rules)
         return _left(file.path, kind, skipped.code, skipped.detail, names)
     if headers[0].burned_in:
         return _left(file.path, IMAGE, "burned_in", "", names)
-        if not sop_class:
-            return _unread(file, kind, skipped, rules)
     return headers
 
 
-def _names(header: HeaderDataset) -> tuple[str, str]:
-    """Patient ID and Study Instance UID; empty where they cannot be read."""
-    with quiet():
 def _unread(
     file: FileToScan, kind: str, skipped: InputSkipped, rules: ScanRules
 ) -> LeftFile:
@@ -342,6 +342,9 @@ def _unread(
     return LeftFile(file.path, kind, skipped.code, skipped.detail, loss=loss)
 
 
+def _names(header: HeaderDataset) -> tuple[str, str]:
+    """Patient ID and Study Instance UID; empty where they cannot be read."""
+    with quiet():
         return text(header, "PatientID"), text(header, "StudyInstanceUID")
 
 
