@@ -261,6 +261,27 @@ def test_field_of_another_version(tmp_path):
         read_state(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "known", "told"),
+    [
+        ('"4095": 1', '"4095": 0', ("ab" * 16,), ""),
+        ('"abab', '"abax', (), "no longer known"),
+        ('"withdrawn"', "", (), "no longer known"),
+    ],
+)
+def test_who_was_withdrawn_is_known_while_it_can_be(
+    tmp_path, capsys, old, new, known, told
+):
+    assert conversion_state.withdrawn_in(tmp_path) == ()
+    write_state(tmp_path, state(withdrawn=("ab" * 16,)))
+    assert conversion_state.withdrawn_in(tmp_path) == ("ab" * 16,)
+    path = tmp_path / CONVERSION / STATE
+    path.write_text(path.read_text().replace(old, new))
+    assert conversion_state.withdrawn_in(tmp_path) == known
+    assert told in capsys.readouterr().err
+    assert conversion_state.read_unfinished(tmp_path) is None
+
+
 def test_state_in_which_a_digit_has_changed(tmp_path):
     write_state(tmp_path, state())
     path = tmp_path / CONVERSION / STATE

@@ -761,6 +761,23 @@ def test_another_version_is_refused(source, tmp_path, monkeypatch, finished):
         convert(source.root, output)
 
 
+def test_damaged_state_is_named_and_does_not_stand_in_the_way(
+    source, tmp_path, monkeypatch
+):
+    output = tmp_path / "out"
+    stopped(source, output, monkeypatch)
+    damage = output / ASIDE / CONVERSION / STATE
+    damage.write_text(damage.read_text().replace("train", "tr", 1))
+    convert(source.root, output)  # all of it is decided anew, and the same
+    wanted = content(output)
+    damage = output / CONVERSION / STATE
+    damage.write_text(damage.read_text().replace("train", "tr", 1))
+    with pytest.raises(ValueError, match="state.json.*repair.*--overwrite"):
+        convert(source.root, output)
+    convert(source.root, output, overwrite=True)
+    assert content(output) == wanted
+
+
 def test_data_set_without_what_later_conversions_need(source, tmp_path):
     output = tmp_path / "out"
     convert(source.root, output)

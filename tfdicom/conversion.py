@@ -107,7 +107,7 @@ def _planned(options: ConvertOptions) -> Preparation:
     before = None
     if options.output_dir and not options.overwrite:
         output = files.path_of(options.output_dir)
-        before = conversion_state.read_state(output / output_folder.ASIDE)
+        before = conversion_state.read_unfinished(output / output_folder.ASIDE)
         before = before or conversion_state.read_state(output)
     if before:
         conversion_state.refuse_changes(before, options, pseudonyms)
@@ -221,7 +221,7 @@ def _before(
 
     What is aside is removed where it is of no use.
     """
-    unfinished = conversion_state.read_state(aside)
+    unfinished = conversion_state.read_unfinished(aside)
     finished = (output / MANIFEST).exists()
     if options.overwrite:
         if unfinished and unfinished.replaces == finished:

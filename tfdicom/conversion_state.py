@@ -7,8 +7,12 @@ notices what must not change: the options that shape records, the key, the input
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import pathlib
+import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -49,6 +53,7 @@ WITHOUT_EFFECT = frozenset(
 )
 #: Of a pseudonym, in ``inputs``.
 DIGITS = 16
+_DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +147,41 @@ def read_state(folder: pathlib.Path) -> ConversionState | None:
             f"{path} cannot be read ({error!r}): mend it with tfdicom_inspect repair "
             f"--data_dir={folder}, or convert anew with --overwrite"
         ) from error
+
+
+def read_unfinished(aside: pathlib.Path) -> ConversionState | None:
+    """As ``read_state``; what is damaged is as if it were not there, and is told."""
+    try:
+        return read_state(aside)
+    except ValueError:
+        print(
+            f"Warning: {aside / CONVERSION / STATE} is damaged; what an unfinished "
+            "conversion had made is made again",
+            file=sys.stderr,
+        )
+        return None
+
+
+def withdrawn_in(folder: pathlib.Path) -> tuple[str, ...]:
+    """Who was withdrawn from a data set; also where its state is damaged.
+
+    Nothing else tells of them: where that is lost, a warning says so.
+    """
+    path = folder / CONVERSION / STATE
+    try:
+        state = read_state(folder)
+        return state.withdrawn if state else ()
+    except ValueError:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            found = json.loads(path.read_bytes())["withdrawn"]
+            if all(_DIGEST.fullmatch(one) for one in found):
+                return tuple(sorted(found))
+    print(
+        f"Warning: {path} is damaged. Patients who were withdrawn are no longer known: "
+        "see that their files are not in the input",
+        file=sys.stderr,
+    )
+    return ()
 
 
 def write_state(folder: pathlib.Path, state: ConversionState) -> None:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import pathlib
-import re
-import sys
 
 from tfdicom import conversion_state, files
-from tfdicom.conversion_state import STATE, ConversionState
+from tfdicom.conversion_state import ConversionState
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.manifest import Manifest, read_ledger
-from tfdicom.shard_results import CONVERSION
-
-_DIGEST = re.compile(r"[0-9a-f]{32,64}")
 
 
 def mended_state(
@@ -51,7 +44,7 @@ def mended_state(
         inputs=_inputs(output, options, pseudonyms),
         fixed_splits=tuple(told["fixed_splits"]),
         stratified=told["stratify"],
-        withdrawn=_withdrawn(output),
+        withdrawn=conversion_state.withdrawn_in(output),
         version=manifest.versions["tfdicom"],
     )
     conversion_state.refuse_changes(state, options, pseudonyms)
@@ -71,18 +64,3 @@ def _inputs(
         if digest in listed or path in tables or path.endswith(".csv"):
             found.append(digest)
     return tuple(sorted(found))
-
-
-def _withdrawn(output: pathlib.Path) -> tuple[str, ...]:
-    """Who was withdrawn, of which nothing else tells; as the damaged file has it."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        fields = json.loads((output / CONVERSION / STATE).read_bytes())
-        if all(_DIGEST.fullmatch(one) for one in fields["withdrawn"]):
-            return tuple(sorted(fields["withdrawn"]))
-    print(
-        f"Warning: {output / CONVERSION / STATE} was lost. Patients who were withdrawn "
-        "are no longer known: see that their files are not in the input before the "
-        "data set is extended",
-        file=sys.stderr,
-    )
-    return ()

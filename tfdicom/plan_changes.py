@@ -62,7 +62,7 @@ class PlanChanges:
             if before is None:
                 continue
             relabelled = [*self._relabelled(patient, before)]
-            found[_RELABELLED] += relabelled
+            found[_RELABELLED] += sorted(relabelled)
             if not moved and not relabelled and self._is_otherwise(patient, before):
                 found[_OTHERWISE].append(patient.source_patient)
         told = [

@@ -185,7 +185,7 @@ def _state(
             f"{output} was made with another key of the pseudonyms; name that key with "
             "--id_key_file"
         )
-    unfinished = conversion_state.read_state(aside)
+    unfinished = conversion_state.read_unfinished(aside)
     if unfinished and len(unfinished.withdrawn) > len(state.withdrawn):
         output_folder.clear(aside)  # a withdrawal that was stopped
     elif unfinished:

@@ -12,8 +12,10 @@ from tfdicom.ledger import Owner
 
 def withdrawn_from(output: pathlib.Path) -> tuple[str, ...]:
     """Digests of the patients who were withdrawn from a data set."""
-    states = map(conversion_state.read_state, (output, output / output_folder.ASIDE))
-    return tuple(sorted({one for state in states if state for one in state.withdrawn}))
+    folders = output, output / output_folder.ASIDE
+    return tuple(
+        sorted({one for each in folders for one in conversion_state.withdrawn_in(each)})
+    )
 
 
 def withdrawn_digest(pseudonyms: Pseudonyms, patient: str) -> str:
