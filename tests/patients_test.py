@@ -133,5 +133,30 @@ def test_where_every_image_becomes_an_example_every_patient_counts(image):
         identify(nobodys, every=True)
 
 
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (
+            ["a/1.dcm", "b/1.dcm"],
+            "b/1.dcm of patient 'b' is the same SOP Instance as a/1",
+        ),
+        (["a/1.dcm", "a/2.dcm"], ""),
+        (["a/1.dcm", "unknown/1.dcm"], ""),  # whose that is nobody knows
+        ([f"{number}/1.dcm" for number in range(10, 30)], "and 9 more such pairs"),
+    ],
+)
+def test_one_image_of_two_patients_is_refused(image, names, words):
+    frames = [image(name) for name in names]
+
+    def owner(one):
+        return one.path.partition("/")[0]
+
+    if not words:
+        patients.refuse_shared_instances(frames, owner)
+        return
+    with pytest.raises(ValueError, match=f"{words}(.|\n)*--patient_from"):
+        patients.refuse_shared_instances(frames, owner)
+
+
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))

@@ -91,14 +91,17 @@ def test_of_two_files_with_one_instance_uid_neither_is_used(source):
     }
     assert {one.kind for one in found.left} == {"image"}
     assert len(found.frames) == 8
+    assert {one.path for one in found.shared} == set(reasons(found))
 
 
 def test_of_identical_copies_one_is_used(source):
     patient = source.patients[0]
     shutil.copy(source.image(patient, 1), source.image(patient, 99))
     found = scan_folder(source)
-    assert reasons(found) == {f"dicoms/{patient}/99.dcm": "identical_copy"}
+    copy = f"dicoms/{patient}/99.dcm"
+    assert reasons(found) == {copy: "identical_copy"}
     assert len(found.frames) == 9
+    assert {one.path for one in found.shared} == {copy, f"dicoms/{patient}/1.dcm"}
 
 
 def write_cine(path, frames):

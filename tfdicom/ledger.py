@@ -96,6 +96,18 @@ class Ledger:
         """Enters the objects of which nothing was converted, once all shards are."""
         missing = [path for path in objects if path not in self._entries]
         statuses: dict[str, set[str]] = {path: set() for path in missing}
+    def leave_others_out(self, patients: Collection[str]) -> None:
+        """Enters files that failed of patients whom the split does not name.
+
+        Args:
+          patients: Source patients whom it names.
+        """
+        for path, one in list(self._left.items()):
+            owner = self._owner(path) or self._owner(one.near)
+            if owner and owner[1] not in patients and REASONS[one.reason].fault:
+                code = "patient_not_in_split"
+                self.leave([dataclasses.replace(one, reason=code, loss=None)])
+
         for name, entry in self._entries.items():
             path = name.rpartition("#")[0]
             if path in statuses:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tfdicom import files, redaction
 from tfdicom.annotated_frames import AnnotatedFrame
+from tfdicom.scan import ScannedFrame
 
 _NOBODY = {"", "anonymous", "anon", "anonymized", "anonymised", "unknown", "none", "0"}
 
@@ -69,6 +70,47 @@ def identify(
     return patients
 
 
+def refuse_shared_instances(
+    frames: Sequence[ScannedFrame], owner: Callable[[ScannedFrame], str]
+) -> None:
+    """Refuses a SOP Instance of two patients, who could be in two splits.
+
+    Args:
+      frames: Frames of files that have their SOP Instance UID in common with another.
+      owner: Gives the source patient of a frame; of nobody is no other patient.
+
+    Raises:
+      ValueError: Names the files and the patients.
+    """
+    found: list[str] = []
+    first: dict[str, tuple[str, str]] = {}
+    for one in frames:
+        patient = owner(one)
+        if not is_nobody(patient):
+            other = first.setdefault(one.header.instance, (patient, one.path))
+            if other[0] != patient:
+                redaction.note_identifiers("patient", (patient, other[0]))
+                found.append(
+                    f"{one.path} of patient {patient!r} is the same SOP Instance as "
+                    f"{other[1]} of patient {other[0]!r}"
+                )
+    if found:
+        more = [f"and {len(found) - _NAMED} more such pairs"] if found[_NAMED:] else []
+        raise ValueError(
+            "\n".join(
+                [
+                    "one image is of two patients, so that it could be in two splits:",
+                    *found[:_NAMED],
+                    *more,
+                    "Is it one patient under two names? --patient_from=study, "
+                    "folder:REGEX or csv:FILE can make them one; or take one of the two "
+                    "files out of the input folder",
+                ]
+            )
+        )
+
+
+_NAMED = 10  # pairs in a message
 _ADVICE = (
     "Choose where the patient comes from with --patient_from=tag, study, folder:REGEX "
     "or csv:FILE."

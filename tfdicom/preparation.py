@@ -178,6 +178,8 @@ def _plan(
         ledger.know_owners(_owners(found, patients, ledger, options, pseudonyms))
         if found.pairs.splits:
             choice = choice.by_name(_split_of_table(found, patients, options))
+        if choice.rule.patients:
+            ledger.leave_others_out(choice.rule.patients)
         frames = _labelled(found.frames, patients, table)
         kept_facts.check_labels(frames, patients)
         frames = kept_facts.with_facts(frames, patients, options.fact_rules, pseudonyms)

@@ -117,6 +117,8 @@ class Scan:
       left: What is neither, or of no use.
       named: Patient ID and Study Instance UID of files that give no frame, by path.
       left_out: SOP Instance UIDs of images that a policy leaves out.
+      shared: First frames of the files that have a SOP Instance UID in common with
+        another; most of them are left.
     """
 
     frames: tuple[ScannedFrame, ...]
@@ -124,6 +126,7 @@ class Scan:
     left: tuple[LeftFile, ...]
     named: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     left_out: frozenset[str] = frozenset()
+    shared: tuple[ScannedFrame, ...] = ()
 
 
 #: Headers of frames, the header of an object, or why the file is neither.
@@ -170,6 +173,7 @@ def scan_files(
     for one in objects:
         redaction.note_structures(name for item in one.items for name in item.names)
         redaction.note_structures(name for item in one.left for name in item.names)
+    shared = _shared(frames)
     copies = _copies(folder, frames, objects)
     left += (LeftFile(path, kind, "identical_copy") for path, kind in copies.items())
     frames = [one for one in frames if one.path not in copies]
@@ -182,7 +186,7 @@ def scan_files(
         header = found[0] if isinstance(found, tuple) else found
         if file.path not in used and (header.patient_id or header.study):
             named[file.path] = (header.patient_id, header.study)
-    return Scan(usable, alone, tuple(left), named, frozenset(left_out))
+    return Scan(usable, alone, tuple(left), named, frozenset(left_out), shared)
 
 
 def _copies(
@@ -369,6 +373,13 @@ def _is_stray(path: str, skipped: InputSkipped) -> bool:
     if not REASONS[skipped.code].fault:
         return True
     return skipped.code == "not_dicom" and not path.lower().endswith((".dcm", ".ima"))
+
+
+def _shared(frames: Sequence[ScannedFrame]) -> tuple[ScannedFrame, ...]:
+    """First frames of the files that have their SOP Instance UID from another."""
+    firsts = [one for one in frames if one.header.frame_number == 1]
+    count = collections.Counter(one.header.instance for one in firsts)
+    return tuple(one for one in firsts if count[one.header.instance] > 1)
 
 
 def _without_duplicates(

@@ -16,7 +16,7 @@ from tfdicom.fixed_patients import FixedPatients, NewFiles
 from tfdicom.input_scope import InputScope
 from tfdicom.input_stamps import InputStamps
 from tfdicom.ledger import Ledger
-from tfdicom.patients import identifier_from
+from tfdicom.patients import identifier_from, refuse_shared_instances
 from tfdicom.progress import Progress
 from tfdicom.reasons import REASONS, InputSkipped
 from tfdicom.runner_choice import runner_of
@@ -123,6 +123,7 @@ def survey(
     pairs = _mask_listing(folder, listing, options)
     scan = _scan(folder, listing, pairs, options, stamps)
     owner = _owner(pairs, options)
+    refuse_shared_instances(scan.shared, owner)
     new = NewFiles(fixed, scan.frames, owner) if fixed else None
     if new:
         scan = new.without_images(scan)
