@@ -52,16 +52,6 @@ def test_memory_is_that_of_pixels_and_counts(path):
     assert found.nbytes == found.decoded.pixels.nbytes + found.counts.nbytes
 
 
-def test_hash_tells_pixels_apart_but_not_constant_ones():
-    pixels = np.arange(12, dtype=np.int16).reshape(3, 4)
-    same = np.asfortranarray(pixels)
-    others = [pixels.T, pixels + 1, pixels.reshape(4, 3)]
-    hashes = [counted_frames.pixel_hash(one) for one in (pixels, same, *others)]
-    assert hashes[0] == hashes[1]
-    assert len(set(hashes)) == 4
-    assert counted_frames.pixel_hash(np.zeros((3, 4), np.int16)) is None
-
-
 def test_frame_that_the_rules_leave_out(path):
     with pytest.raises(InputSkipped) as skipped:
         read(path, max_frame_pixels=10)

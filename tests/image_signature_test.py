@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from tfdicom.image_signature import CELLS, LENGTH, signature
+from tfdicom.image_signature import CELLS, LENGTH, pixel_hash, signature
 
 
 def picture(shape=(96, 128)):
@@ -82,6 +82,35 @@ def test_where_nothing_is_seen_there_is_none(pixels):
 def test_any_size_has_one(shape, dtype):
     pixels = np.random.default_rng(5).integers(0, 250, shape).astype(dtype)
     assert len(signature(pixels)) == LENGTH == 256
+
+
+@pytest.mark.parametrize(
+    ("values", "dtypes"),
+    [
+        ([0, 7, 255], ["uint8", "int16", "uint16", "int32", "uint32"]),
+        ([0, 7, 4095], ["int16", "uint16", "int32", "uint32"]),
+        ([-1024, 7, 3000], ["int16", "int32"]),
+        ([-1, 7, 40000], ["int32", "int64"]),
+    ],
+)
+def test_equal_values_have_one_hash_whatever_they_are_stored_in(values, dtypes):
+    hashes = {pixel_hash(np.array([values], dtype=name)) for name in dtypes}
+    assert len(hashes) == 1
+    other = np.array([values], dtypes[-1])
+    other[0, 0] += 1
+    assert pixel_hash(other) not in hashes
+
+
+def test_hash_tells_pixels_apart_but_not_constant_ones():
+    pixels = np.arange(12, dtype=np.int16).reshape(3, 4)
+    same = np.asfortranarray(pixels)
+    others = [pixels.T, pixels + 1, pixels.reshape(4, 3)]
+    hashes = [pixel_hash(one) for one in (pixels, same, *others)]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 4
+    assert pixel_hash(np.zeros((3, 4), np.int16)) is None
+    assert pixel_hash(pixels[..., np.newaxis]) == hashes[0]
+    assert pixel_hash(np.stack([pixels] * 3, axis=2)) not in hashes
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import pathlib
 
 import numpy as np
@@ -43,15 +42,3 @@ def count(frame: Frame, pixels: np.ndarray) -> PixelCounts:
     """Counts pixels of a frame, all or some."""
     names = ("rescale_slope", "rescale_intercept", "padding")
     return count_pixels(pixels, Rescale(*(frame.attributes[name] for name in names)))
-
-
-def pixel_hash(pixels: np.ndarray) -> str | None:
-    """SHA-256 that equal pixels share; None where all values are equal.
-
-    Constant frames are alike without being the same image.
-    """
-    if (pixels == pixels.flat[0]).all():
-        return None
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels).data)
-    return digest.hexdigest()

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tfdicom import drawing, example_schema, quality
-from tfdicom.counted_frames import CountedFrame, count, pixel_hash, read_counted
+from tfdicom import drawing, example_schema, image_signature, quality
+from tfdicom.counted_frames import CountedFrame, count, read_counted
 from tfdicom.deidentify import signed_64_bits
 from tfdicom.dicom import Frame
 from tfdicom.drawing import AnnotationRules, DrawnAnnotation, draw_frame
@@ -167,7 +167,7 @@ def _outcome(
         example,
         tuple(left),
         _findings(frame, drawn, decoded, rules),
-        pixel_hash(decoded.pixels),
+        image_signature.pixel_hash(decoded.pixels),
         {"all": read.counts, "foreground": count(decoded, inside)},
     )
     return outcome, drawn

@@ -1,13 +1,16 @@
-"""A few bytes of an image that survive another window, depth, codec or size of it.
+"""What tells whether two images are one: a hash of their values, and a signature.
 
-The grey values are replaced by their ranks, which no increasing transform changes, and
-averaged over 16 x 16 cells. Signatures are compared in ``near_duplicates``. All is done
-in whole numbers, so that every machine finds the same bytes.
+Equal values have one hash. A signature is a few bytes of an image that survive another
+window, depth, codec or size of it: the grey values are replaced by their ranks, which
+no increasing transform changes, and averaged over 16 x 16 cells. Signatures are
+compared in ``near_duplicates``. All is done in whole numbers, so that every machine
+finds the same bytes.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 
 import numpy as np
 
@@ -22,6 +25,31 @@ _LEAST_DEVIATION = 0.02
 _SAMPLES = 128
 _MOST_COUNTED = 1 << 18  # distinct integers that are counted rather than sorted
 _FINER = 16  # parts of a rank that are told apart
+
+
+def pixel_hash(pixels: np.ndarray) -> str | None:
+    """SHA-256 that equal pixels share; None where all values are equal.
+
+    Equal values are equal whatever dtype they are stored in: whole numbers are hashed
+    in the smallest one that holds them. Constant frames are alike without being the
+    same image.
+
+    Args:
+      pixels: Stored values ``[rows, columns]`` or ``[rows, columns, samples]``; one
+        sample is as none.
+    """
+    lowest, highest = pixels.min(), pixels.max()
+    if lowest == highest:
+        return None
+    if pixels.dtype.kind in "iu":
+        low, high = int(lowest), int(highest)
+        reach = high if low >= 0 else min(low, -1 - high)
+        pixels = pixels.astype(np.min_scalar_type(reach), copy=False)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
 
 
 def signature(pixels: np.ndarray) -> bytes | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
-import hashlib
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -162,7 +161,6 @@ def _facts(
     rows, columns, _ = example.shape
     spacing = example.pixel_spacing
     image = example.image
-    is_flat = image.min() == image.max()
     return ExampleFacts(
         key=example.key,
         split=split,
@@ -180,8 +178,8 @@ def _facts(
         pixels=tuple(example.pixel_count),
         centres=tuple(_centres(masks, example.bounding_box)),
         words=tuple(example.label_values or ()),
-        pixel_hash=None if is_flat else hashlib.sha256(example.pixels).hexdigest(),
-        signature=None if is_flat else image_signature.signature(image),
+        pixel_hash=image_signature.pixel_hash(image),
+        signature=image_signature.signature(image),
     )
 
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfdicom import (
-    counted_frames,
     dataset_index,
     example_schema,
     files,
@@ -236,10 +235,8 @@ class _ShardCheck:
         if counts is None:
             self.complete = False
         else:
-            pixels = example.image
-            flat = pixels[..., 0] if pixels.shape[2] == 1 else pixels  # as it was read
-            pixel_hash = counted_frames.pixel_hash(flat)
-            signature = image_signature.signature(pixels)
+            pixel_hash = image_signature.pixel_hash(example.image)
+            signature = image_signature.signature(example.image)
             self._content.add(example, counts)
         self._signatures.append(signature)
         names = example.study, example.series, example.instance, pixel_hash
