@@ -10,11 +10,13 @@ from tfdicom.conversion import conversion_summary
 from tfdicom.convert_options import ConvertOptions
 
 
-def _has_risk(sop_class, modality="MR", burned_in=None):
+def _has_risk(sop_class, modality="MR", burned_in=None, **elements):
     dataset = pydicom.Dataset()
     dataset.SOPClassUID, dataset.Modality = sop_class, modality
     if burned_in is not None:
         dataset.BurnedInAnnotation = burned_in
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
     return pixel_text.has_text_risk(dataset)
 
 
@@ -38,11 +40,50 @@ def test_kinds(sop_class, modality, burned_in, expected):
     assert _has_risk(sop_class, modality, burned_in) is expected
 
 
+@pytest.mark.parametrize(
+    ("elements", "expected"),
+    [
+        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, True),
+        ({"ImageType": ["DERIVED", "SECONDARY", "OTHER", "CT_SOM5 PROT"]}, True),
+        ({"ImageType": ["DERIVED", "SECONDARY", "Screenshot"]}, True),
+        (
+            {"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"], "burned_in": "NO"},
+            True,
+        ),
+        ({"ImageType": ["DERIVED", "SECONDARY", "REFORMATTED"]}, False),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"]}, False),
+        ({"ImageType": ""}, False),
+        ({"ConversionType": "WSD"}, True),
+        ({"ConversionType": "SI", "burned_in": "NO"}, True),
+        ({"ConversionType": ""}, False),
+        ({"burned_in": "NO"}, False),
+        ({"burned_in": "N"}, False),
+        ({"burned_in": "MAYBE"}, True),
+        ({"burned_in": "Y"}, True),
+    ],
+)
+def test_what_an_image_of_any_class_says_of_itself(elements, expected):
+    with pydicom.config.disable_value_validation():
+        assert _has_risk(uid.CTImageStorage, "CT", **elements) is expected
+
+
+@pytest.mark.parametrize("said", ["YES", "yes", "Y", "True", "1"])
+def test_text_that_is_burned_in_by_any_word(tmp_path, said):
+    path = tmp_path / "1.dcm"
+    with pydicom.config.disable_value_validation():
+        source_folders.write_image(path, "P1", 1, BurnedInAnnotation=said)
+    assert pixel_text.says_burned_in(dicom_file.open_header(path))
+
+
 def test_files(tmp_path):
     path = tmp_path / "1.dcm"
     source_folders.write_image(path, "P1", 1)
     assert not pixel_text.has_text_risk(dicom_file.open_header(path))
     source_folders.edit(path, SOPClassUID=uid.SecondaryCaptureImageStorage)
+    assert pixel_text.has_text_risk(dicom_file.open_header(path))
+    source_folders.write_image(path, "P1", 1, ConversionType="WSD")
+    assert pixel_text.has_text_risk(dicom_file.open_header(path))
+    source_folders.write_image(path, "P1", 1, ImageType=["DERIVED", "X", "SCREEN SAVE"])
     assert pixel_text.has_text_risk(dicom_file.open_header(path))
 
 

@@ -105,6 +105,16 @@ def text(dataset: pydicom.Dataset, keyword: str) -> str:
     return "" if value is None else str(value).strip(" \0")
 
 
+def joined(dataset: pydicom.Dataset, keyword: str) -> str:
+    """All values of a code as they stand there, with backslashes between them."""
+    element = _raw(dataset, keyword)
+    if element is not None and element.VR in _PLAIN_TEXT:
+        return (element.value or b"").decode("ascii", "replace").strip(" \0")
+    value = None if is_absent(dataset, keyword) else _value(dataset, keyword)
+    several = value if isinstance(value, (list, MultiValue)) else [value or ""]
+    return "\\".join(map(str, several))
+
+
 def number(dataset: pydicom.Dataset, keyword: str) -> float | None:
     """The element's first value; None where it is absent or empty."""
     values = numbers(dataset, keyword)

@@ -31,6 +31,7 @@ _KEYWORDS = (
     "ImageType",
     "SOPClassUID",
     "SOPInstanceUID",
+    "ConversionType",
     "StudyDate",
     "SeriesDate",
     "AcquisitionDate",

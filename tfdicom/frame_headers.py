@@ -136,7 +136,7 @@ def _shared_fields(dataset: pydicom.Dataset, pixels: PixelFormat) -> dict[str, A
         "rows": pixels.rows,
         "columns": pixels.columns,
         "bytes_per_pixel": (samples * pixels.allocated + 7) // 8,
-        "burned_in": text(dataset, "BurnedInAnnotation").upper() == "YES",
+        "burned_in": pixel_text.says_burned_in(dataset),
         "text_risk": pixel_text.has_text_risk(dataset),
         "facts": patient_facts.read_facts(dataset),
         "samples": samples,

@@ -416,7 +416,7 @@ REASONS = {
     ),
     "pixel_text_risk": Reason(
         "The image is of a kind that often has text in its pixels: a secondary "
-        "capture, ultrasound, a photograph, a scan of a document.",
+        "capture, a picture of a screen, ultrasound, a photograph, a scanned document.",
         "Look whether names stand in the pixels; --allow_pixel_text_risk converts "
         "such images.",
         fault=False,
