@@ -179,19 +179,6 @@ def test_an_output_that_is_locked_is_refused(remote, server, monkeypatch):
     assert files.walk(output) == []
 
 
-def test_a_store_that_does_not_answer_is_told(monkeypatch, tmp_path):
-    pytest.importorskip("s3fs")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    import s3fs
-
-    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
-    s3fs.S3FileSystem.clear_instance_cache()
-    with pytest.raises((OSError, ValueError), match="s3://nowhere"):
-        _convert("s3://nowhere/in", tmp_path / "out")
-    s3fs.S3FileSystem.clear_instance_cache()
-
-
 def test_the_ledger_and_the_examples_are_read_there(converted, expected):
     output, _ = converted
     assert list(read_ledger(output)) == list(read_ledger(expected))

@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from tests import s3_server
-from tfdicom import files, remote_files
+from tfdicom import files, output_folder, remote_files
 
 CONTENT = bytes(range(256)) * 1000
 
@@ -86,6 +86,17 @@ def test_a_store_that_is_not_there_is_an_oserror(monkeypatch, server):
 
 def _fails(*arguments, **keywords):
     raise KeyError("of the client")
+
+
+def test_a_bucket_that_is_not_there_is_told_apart_from_a_file(server):
+    missing = files.path_of("s3://missing/out")
+    with pytest.raises(FileNotFoundError, match="bucket does not exist.*check"):
+        files.walk(missing)
+    with (
+        pytest.raises(ValueError, match="cannot be written to.*bucket does not exist"),
+        output_folder.workspace(missing),
+    ):
+        pytest.fail("there is no such bucket")
 
 
 def test_a_header_costs_one_request(server):

@@ -90,7 +90,7 @@ class Result:
     def take(self) -> Any:
         """The results of its items, or a ``Failure``; the file is removed."""
         found = _read(self.path)
-        self.path.unlink(missing_ok=True)
+        files.remove(self.path)
         return found
 
 
@@ -120,4 +120,4 @@ def _write(path: pathlib.Path, value: Any) -> None:
 
 
 def _read(path: pathlib.Path) -> Any:
-    return pickle.loads(path.read_bytes())
+    return pickle.loads(files.read_bytes(path))

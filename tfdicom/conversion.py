@@ -169,7 +169,7 @@ def _convert(
     withdrawn_patients.refuse_withdrawn(
         output, withdrawn, pseudonyms, prepared.ledger.owners, prepared.labelled
     )
-    replaces = options.overwrite and (output / MANIFEST).exists()
+    replaces = options.overwrite and files.exists(output / MANIFEST)
     state = _state(prepared, withdrawn, replaces=replaces)
     if before:
         _refuse_vanished(before, state, prepared, output)
@@ -222,7 +222,7 @@ def _before(
     What is aside is removed where it is of no use.
     """
     unfinished = conversion_state.read_unfinished(aside)
-    finished = (output / MANIFEST).exists()
+    finished = files.exists(output / MANIFEST)
     if options.overwrite:
         if unfinished and unfinished.replaces == finished:
             try:
@@ -436,8 +436,8 @@ def _check_classes(contents: Mapping[str, ShardContent], prepared: Preparation) 
 
 def _take_place_if_new(aside: pathlib.Path, output: pathlib.Path) -> None:
     """Puts the data set in its place, unless the same is there already."""
-    for path in sorted(aside.rglob("*")):
-        if not path.is_dir() and not _is_same(path, output / path.relative_to(aside)):
+    for name in files.walk(aside):
+        if not _is_same(aside / name, output / name):
             break
     else:
         output_folder.remove(aside)
@@ -447,7 +447,7 @@ def _take_place_if_new(aside: pathlib.Path, output: pathlib.Path) -> None:
 
 def _is_same(path: pathlib.Path, other: pathlib.Path) -> bool:
     try:
-        return path.read_bytes() == other.read_bytes()
+        return files.read_bytes(path) == files.read_bytes(other)
     except FileNotFoundError:
         return False
 

@@ -132,7 +132,7 @@ def read_state(folder: pathlib.Path) -> ConversionState | None:
       ValueError: It is not what was written; names the file.
     """
     path = folder / CONVERSION / STATE
-    if not path.exists():
+    if not files.exists(path):
         return None
     try:
         fields = sealed_json.read(path)
@@ -140,7 +140,7 @@ def read_state(folder: pathlib.Path) -> ConversionState | None:
         for name in ("inputs", "held", "fixed_splits", "withdrawn"):
             fields[name] = tuple(fields.get(name, ()))
         fields["classes"] = tuple((name, text) for name, text in fields["classes"])
-        replaces = (folder / CONVERSION / _REPLACES).exists()
+        replaces = files.exists(folder / CONVERSION / _REPLACES)
         return ConversionState(**fields, replaces=replaces)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
@@ -192,7 +192,7 @@ def write_state(folder: pathlib.Path, state: ConversionState) -> None:
     if fields.pop("replaces"):
         files.write_text(mark, "")
     else:
-        mark.unlink(missing_ok=True)
+        files.remove(mark)
     sealed_json.write(folder / CONVERSION / STATE, fields, indent=1)
 
 

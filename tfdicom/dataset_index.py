@@ -86,7 +86,7 @@ def read_index(data_dir: str | pathlib.Path) -> Iterator[IndexEntry]:
         the line.
     """
     path = files.path_of(data_dir) / INDEX
-    if not path.exists():
+    if not files.exists(path):
         raise FileNotFoundError(
             f"{path} is missing; copy it here with the data set, or convert again"
         )

@@ -69,6 +69,31 @@ def exists(path: pathlib.Path) -> bool:
         return path.exists()
 
 
+def matching(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+    """What lies in a folder under such a name; nothing where there is no folder.
+
+    Raises:
+      OSError: The store does not answer.
+    """
+    if isinstance(folder, pathlib.Path):
+        return list(folder.glob(pattern))
+    with stores.told(folder):
+        return list(folder.glob(pattern))
+
+
+def remove(path: pathlib.Path) -> None:
+    """Removes a file, if it is there.
+
+    Raises:
+      OSError: It cannot be removed.
+    """
+    if isinstance(path, pathlib.Path):
+        path.unlink(missing_ok=True)
+        return
+    with stores.told(path):
+        path.unlink(missing_ok=True)
+
+
 def remove_folder(folder: pathlib.Path) -> None:
     """Removes a folder that is empty; where files lie in none, there is none.
 
@@ -95,9 +120,16 @@ def cache_folder() -> pathlib.Path:
 
 
 def make_folder(folder: pathlib.Path) -> None:
-    """Makes a folder and those above it, where files lie in folders."""
-    if stores.has_folders(folder):
-        folder.mkdir(parents=True, exist_ok=True)  # would make a bucket elsewhere
+    """Makes a folder and those above it, where files lie in folders.
+
+    Raises:
+      OSError: It cannot be made.
+    """
+    if isinstance(folder, pathlib.Path):
+        folder.mkdir(parents=True, exist_ok=True)
+    elif stores.has_folders(folder):  # would make a bucket elsewhere
+        with stores.told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
 
 
 def opened(path: pathlib.Path, *, buffering: int = -1) -> BinaryIO:
@@ -229,7 +261,7 @@ def read_text(path: pathlib.Path, *, flag: str = "") -> str:
 def sha256_of(path: pathlib.Path) -> str:
     """SHA-256 of a whole file, hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with opened(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()

@@ -56,7 +56,7 @@ def check_files(folder: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
 
 def has_results(folder: pathlib.Path) -> bool:
     """Whether what later conversions go on from lies beside the data set."""
-    return (folder / shard_results.CONVERSION).exists()
+    return files.exists(folder / shard_results.CONVERSION)
 
 
 def check_state(folder: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
@@ -91,7 +91,7 @@ def check_ledger(
       split_of: Split by key, 16 bytes, of every example.
     """
     path = folder / LEDGER
-    if not path.exists():
+    if not files.exists(path):
         yield Problem("ledger_missing", "there is no such file", LEDGER)
         return
     counts: dict[str, collections.Counter] = collections.defaultdict(

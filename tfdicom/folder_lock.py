@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tfdicom.stores import has_folders
+from tfdicom import stores
 
 try:
     import fcntl
@@ -194,9 +194,11 @@ class Lease(Lock):
 
         Raises:
           ValueError: Another process holds it.
+          OSError: The store does not answer.
         """
-        if has_folders(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+        if stores.has_folders(self._folder):
+            with stores.told(self._folder):
+                self._folder.mkdir(parents=True, exist_ok=True)
         start, told = self._clock(), False
         first = self._modified()
         while not self._create():
@@ -229,6 +231,7 @@ class Lease(Lock):
 
         Raises:
           ValueError: Somebody else has taken it over.
+          OSError: The store does not answer.
         """
         if self._lost or self._read() != self._token:
             raise ValueError(
@@ -252,19 +255,19 @@ class Lease(Lock):
         if self._read() != self._token:
             self._lost = True
             return
-        self._fs.pipe_file(self._path, self._token)
+        self._write(self._path, self._token)
         self._renewed = self._clock()
 
     def release(self) -> None:
         """Removes the object, unless it has become somebody else's."""
         with contextlib.suppress(OSError):
             if self._read() == self._token:
-                self._fs.rm_file(self._path)
+                self._remove(self._path)
 
     def _create(self) -> bool:
         """Whether the lease is ours; False if there is one."""
         try:
-            self._fs.pipe_file(self._path, self._token, mode="create")
+            self._write(self._path, self._token, mode="create")
         except FileExistsError:
             return False
         self._renewed = self._clock()
@@ -276,31 +279,41 @@ class Lease(Lock):
     def _take_over(self, found: Any) -> bool:
         if self._modified() == found:
             with contextlib.suppress(FileNotFoundError):
-                self._fs.rm_file(self._path)
+                self._remove(self._path)
         return self._create()
 
     def _read(self) -> bytes | None:
         try:
-            return self._fs.cat_file(self._path)
+            with stores.told(self._folder):
+                return self._fs.cat_file(self._path)
         except FileNotFoundError:
             return None
+
+    def _write(self, path: str, content: bytes, **how: str) -> None:
+        with stores.told(self._folder):
+            self._fs.pipe_file(path, content, **how)
+
+    def _remove(self, path: str) -> None:
+        with stores.told(self._folder):
+            self._fs.rm_file(path)
 
     def _modified(self, path: str | None = None) -> Any:
         """When an object changed last, by the store's clock; None if there is none."""
         path = path or self._path
         self._fs.invalidate_cache(path.rpartition("/")[0])
         try:
-            return self._fs.modified(path)
+            with stores.told(self._folder):
+                return self._fs.modified(path)
         except FileNotFoundError:
             return None
 
     def _age(self, changed: Any) -> float:
         """Seconds since then, by the store's clock: that of an object made now."""
         fresh = f"{self._path}-{uuid.uuid4().hex[:8]}"
-        self._fs.pipe_file(fresh, b"")
+        self._write(fresh, b"")
         try:
             now = self._modified(fresh)
         finally:
             with contextlib.suppress(OSError):
-                self._fs.rm_file(fresh)
+                self._remove(fresh)
         return (now - changed).total_seconds() if now else 0.0

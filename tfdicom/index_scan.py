@@ -33,7 +33,7 @@ def scan_index(folder: pathlib.Path, shards: Sequence[str]) -> IndexScan:
     spans: dict[str, tuple[int, int]] = {}
     problems = ProblemList()
     path = folder / INDEX
-    if not path.exists():
+    if not files.exists(path):
         problems.add("index_missing", "there is no such file", file=INDEX)
         return IndexScan(spans, problems)
     last, known = "", set(shards)

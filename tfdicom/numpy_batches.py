@@ -52,7 +52,7 @@ def generate(
             input_pipeline.input_fn(data_dir_or_source, split, options=options)
         )
     source = os.fspath(data_dir_or_source)
-    if (files.path_of(source) / MANIFEST).exists():
+    if files.exists(files.path_of(source) / MANIFEST):
         return _arrays(input_pipeline.input_fn(source, split, options=options))
     # The one place where both halves meet; a data set is read without pydicom.
     from tfdicom.source_batches import source_batches

@@ -32,9 +32,9 @@ def refuse_foreign(output: pathlib.Path, *, overwrite: bool) -> None:
       FileExistsError: It holds TFRecord files, and neither a data set nor what a
         conversion left unfinished.
     """
-    ours = (output / MANIFEST).exists() or (output / LEDGER).exists()
-    ours = ours or (output / ASIDE / MANIFEST).exists()
-    if not overwrite and not ours and any(output.glob(_SHARDS)):
+    marks = (output / MANIFEST, output / LEDGER, output / ASIDE / MANIFEST)
+    ours = any(map(files.exists, marks))
+    if not overwrite and not ours and files.matching(output, _SHARDS):
         raise FileExistsError(
             f"{output} holds TFRecord files of another origin; choose another "
             "--output_dir, or have them removed with --overwrite"
@@ -51,7 +51,7 @@ def workspace(output: pathlib.Path) -> Iterator[pathlib.Path]:
     Raises:
       ValueError: The output cannot be written to, or another conversion is at it.
     """
-    was_there = output.exists()
+    was_there = files.exists(output)
     aside = output / ASIDE
     with contextlib.ExitStack() as held:
         if not was_there:
@@ -69,7 +69,8 @@ def workspace(output: pathlib.Path) -> Iterator[pathlib.Path]:
             yield aside
         finally:
             # A manifest without shards is of a data set that is partly in its place.
-            if not any(aside.glob(_SHARDS)) and not (aside / MANIFEST).exists():
+            shards = files.matching(aside, _SHARDS)
+            if not shards and not files.exists(aside / MANIFEST):
                 remove(aside)
 
 
@@ -77,10 +78,10 @@ def _make(aside: pathlib.Path) -> None:
     """Makes the folder, without what killed workers left in it."""
     for folder in (aside, aside / CONVERSION):
         files.make_folder(folder)
-        for path in list(folder.glob(f"*{files.PARTIAL}")):
-            path.unlink(missing_ok=True)
+        for path in files.matching(folder, f"*{files.PARTIAL}"):
+            files.remove(path)
     files.write_text(aside / "writable", "")  # a remote folder shows it only now
-    (aside / "writable").unlink()
+    files.remove(aside / "writable")
 
 
 def mark_refused(aside: pathlib.Path) -> None:
@@ -90,7 +91,7 @@ def mark_refused(aside: pathlib.Path) -> None:
 
 def is_refused(aside: pathlib.Path) -> bool:
     """Whether it was; then other options or inputs may replace it without a word."""
-    return (aside / CONVERSION / _REFUSED).exists()
+    return files.exists(aside / CONVERSION / _REFUSED)
 
 
 def take_place(output: pathlib.Path) -> None:
@@ -101,20 +102,20 @@ def take_place(output: pathlib.Path) -> None:
     goes on. Nothing happens where no manifest is aside.
     """
     aside = output / ASIDE
-    if not (aside / MANIFEST).exists():
+    if not files.exists(aside / MANIFEST):
         return
     # Copies in a store take their time: there, Ctrl-C ends, and the next call goes on.
     local = isinstance(output, pathlib.Path)
     with _interrupts_wait() if local else contextlib.nullcontext():
         files.check_held(output)
-        (output / MANIFEST).unlink(missing_ok=True)
+        files.remove(output / MANIFEST)
         for name in _stale(output, aside):
-            (output / name).unlink(missing_ok=True)
+            files.remove(output / name)
         files.make_folder(output / CONVERSION)
-        results = sorted((aside / CONVERSION).glob("*.json"))
+        results = sorted(files.matching(aside / CONVERSION, "*.json"))
         _move_all(results, output / CONVERSION)
         # A worker of a run that was given up may still be writing.
-        paths = (path for path in aside.glob("*") if path.name != CONVERSION)
+        paths = (path for path in files.matching(aside, "*") if path.name != CONVERSION)
         paths = (path for path in paths if not path.name.endswith(files.PARTIAL))
         _move_all(sorted(path for path in paths if path.name != MANIFEST), output)
         files.check_held(output)
@@ -140,31 +141,30 @@ def _move_all(paths: Sequence[pathlib.Path], folder: pathlib.Path) -> None:
 def _stale(output: pathlib.Path, aside: pathlib.Path) -> Iterator[str]:
     """Files of the data set that is replaced which the new one does not know."""
     known = files.read_text(aside / MANIFEST)
-    for path in output.glob(_SHARDS):
+    for path in files.matching(output, _SHARDS):
         if f'"{path.name}"' not in known:
             yield path.name
-    if (output / CONVERSION).exists():
-        for path in (output / CONVERSION).glob("*.tfrecord.json"):
-            if f'"{path.name.removesuffix(".json")}"' not in known:
-                yield f"{CONVERSION}/{path.name}"
+    for path in files.matching(output / CONVERSION, "*.tfrecord.json"):
+        if f'"{path.name.removesuffix(".json")}"' not in known:
+            yield f"{CONVERSION}/{path.name}"
 
 
 def remove(aside: pathlib.Path) -> None:
     """Removes what is aside."""
     if not isinstance(aside, pathlib.Path):
-        for path in list(aside.rglob("*")):
+        for name in files.walk(aside):
             with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+                files.remove(aside / name)
     elif aside.exists():
         shutil.rmtree(aside)
 
 
 def keep_only(aside: pathlib.Path, shards: Collection[str]) -> None:
     """Removes shards that are aside and no part of the data set."""
-    for path in list(aside.glob(_SHARDS)):
+    for path in files.matching(aside, _SHARDS):
         if path.name not in shards:
-            path.unlink()
-            (aside / CONVERSION / f"{path.name}.json").unlink(missing_ok=True)
+            files.remove(path)
+            files.remove(aside / CONVERSION / f"{path.name}.json")
 
 
 def clear(aside: pathlib.Path) -> None:

@@ -108,7 +108,7 @@ def _newest(
         path = folder / shard.file
         try:
             result = shard_results.read(folder, shard.file)
-            size = path.stat().st_size
+            size, _ = files.stamp(path)
             if size != result.info.size:
                 raise ValueError(
                     f"{path} has {size} bytes, and {result.info.size} were written: "

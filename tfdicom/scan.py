@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from tfdicom import (
     dicom_file,
+    files,
     header_cache,
     processes,
     redaction,
@@ -204,7 +205,7 @@ def _copies(
     for (kind, instance), same in paths.items():
         contents: set[bytes] = set()
         for path in sorted(same) if instance and len(same) > 1 else ():
-            digest = hashlib.sha256((folder / path).read_bytes()).digest()
+            digest = hashlib.sha256(files.read_bytes(folder / path)).digest()
             if digest in contents:
                 found[path] = kind
             contents.add(digest)

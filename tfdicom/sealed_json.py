@@ -42,7 +42,7 @@ def read(path: pathlib.Path) -> dict[str, Any]:
       FileNotFoundError: There is no such file.
       ValueError: It is not what was written.
     """
-    data = path.read_bytes()
+    data = files.read_bytes(path)
     body = data[:-_LENGTH]
     tail = _TAIL.format(name=_NAME, checksum=google_crc32c.value(body))
     if not body or data[-_LENGTH:] != tail.encode():

@@ -78,7 +78,7 @@ def check_shard(
     check = _ShardCheck(manifest, shard)
     path = folder / shard.info.file
     entries = entries_of(folder, shard.span, shard.info.file)
-    if not path.exists():
+    if not files.exists(path):
         check.problems.add("shard_missing", "there is no such file", file=path.name)
         check.lost += (one.key for one in entries)
         processes.count_done(shard.info.examples)

@@ -69,7 +69,8 @@ def damaged_shards(
 def _is_as_written(output: pathlib.Path, info: ShardInfo) -> bool:
     try:
         path = output / info.file
-        return path.stat().st_size == info.size and files.sha256_of(path) == info.sha256
+        size, _ = files.stamp(path)
+        return size == info.size and files.sha256_of(path) == info.sha256
     except FileNotFoundError:
         return False
 

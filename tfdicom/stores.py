@@ -31,6 +31,26 @@ _UPLOAD: dict[str, Mapping[str, int]] = {
     "gs": {"chunksize": _PIECE},
     "gcs": {"chunksize": _PIECE},
 }
+# Errors of clients that may come without a number.
+_KINDS = {
+    FileNotFoundError: errno.ENOENT,
+    FileExistsError: errno.EEXIST,
+    PermissionError: errno.EACCES,
+    TimeoutError: errno.ETIMEDOUT,
+}
+_BUCKETS = ("bucket", "container")
+_OF_THIS_MACHINE = (errno.ENOSPC, errno.EDQUOT)
+_TO_CHECK = {
+    **dict.fromkeys(
+        ("s3", "s3a"),
+        "the bucket's name, the credentials (AWS_ACCESS_KEY_ID and "
+        "AWS_SECRET_ACCESS_KEY, or ~/.aws) and the endpoint (AWS_ENDPOINT_URL)",
+    ),
+    **dict.fromkeys(
+        ("gs", "gcs"),
+        "the bucket's name and the login (gcloud auth application-default login)",
+    ),
+}
 # What tells one content of an object from another, by the names that stores use.
 _VERSIONS = (
     "ETag",
@@ -143,25 +163,42 @@ def fact_of(info: Mapping[str, Any]) -> RemoteFact:
 
 @contextlib.contextmanager
 def told(path: Any) -> Iterator[None]:
-    """Turns what clients of stores raise into an ``OSError`` that names the path."""
+    """Turns what clients of stores raise into an ``OSError`` that says what to check.
+
+    It names the path. Whatever asks a store goes through here: clients have errors of
+    their own, which are no ``OSError`` where a store cannot be reached.
+    """
     try:
         yield
     except OSError as error:
-        if error.strerror:
+        if error.filename is not None or error.errno in _OF_THIS_MACHINE:
             raise
         number = error.errno or _number_of(error)
-        words = os.strerror(number) if number != errno.EIO else _words(error)
-        raise OSError(number, words, str(path)) from error  # of the number's kind
-    except (ValueError, KeyboardInterrupt, GeneratorExit, SystemExit):
+        raise OSError(number, _words(error, number, path), str(path)) from error
+    except ValueError:
         raise
     except Exception as error:  # each client has errors of its own
-        raise OSError(errno.EIO, _words(error), str(path)) from error
+        words = _words(error, errno.EIO, path)
+        raise OSError(errno.EIO, words, str(path)) from error
 
 
 def _number_of(error: OSError) -> int:
-    kinds = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES}
-    return kinds.get(type(error), errno.EIO)
+    return next((_KINDS[kind] for kind in _KINDS if isinstance(error, kind)), errno.EIO)
 
 
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _words(error: Exception, number: int, path: Any) -> str:
+    """What happened, in the words of the system and of the store, and what to check."""
+    usual = os.strerror(number)
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if number in (errno.ENOENT, errno.EEXIST) and not _is_of_bucket(said, path):
+        return usual
+    what = usual if number != errno.EIO else "the store does not answer as it should"
+    hint = _TO_CHECK.get(scheme(path), "the address, the credentials and the network")
+    return f"{what} ({type(error).__name__}: {said}); check {hint}"
+
+
+def _is_of_bucket(said: str, path: Any) -> bool:
+    """Whether it is the bucket that is not there, and not just a file in it."""
+    own = path.path.strip("/")
+    named = said in own or own in said
+    return not named and any(one in said.lower() for one in _BUCKETS)

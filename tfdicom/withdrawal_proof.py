@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tfdicom import conversion_state, dataset_texts
+from tfdicom import conversion_state, dataset_texts, files
 from tfdicom.example_schema import FEATURES
 from tfdicom.label_kinds import CLASS, LabelInfo
 from tfdicom.manifest import Manifest, load_manifest
@@ -160,11 +160,9 @@ def _left(name: str) -> RuntimeError:
 
 def _contents(output: pathlib.Path, compression: str) -> Iterator[tuple[str, bytes]]:
     """Every file of the data set; of a shard, the records."""
-    for path in sorted(output.rglob("*")):
-        if path.is_dir():
-            continue
+    for path in (output / name for name in files.walk(output)):
         if path.name.endswith(".tfrecord"):
             records = read_records(path, compression=compression)
             yield path.name, b"\n".join(records)
         else:
-            yield path.name, path.read_bytes()
+            yield path.name, files.read_bytes(path)

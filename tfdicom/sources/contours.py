@@ -300,7 +300,7 @@ def _links(folder: pathlib.Path, layout: Layout) -> dict[str, str]:
     if layout.link_file is None:
         return {}
     path = folder / layout.link_file
-    if not path.exists():
+    if not files.exists(path):
         if layout.link_required:
             raise ValueError(
                 f"{path} is missing: it links the two names of each patient, with the "
