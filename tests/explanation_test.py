@@ -1,12 +1,13 @@
 import dataclasses
 import re
+import shutil
 import sys
 
 import numpy as np
 import pytest
 
 from tests import source_folders
-from tfdicom import deidentify, explanation
+from tfdicom import deidentify, example_history, explanation
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +59,12 @@ def test_it_says_rules_and_areas(made):
     assert f"enclose {exact:.1f}"[:-2] in text
 
 
-def test_dropped_contours_of_the_patient_are_named(tmp_path):
-    source = source_folders.write_folder(tmp_path / "in")
+def test_dropped_contours_of_the_image_are_named(tmp_path):
+    source = source_folders.write_folder(tmp_path / "in", outer=2)
     patient, other = source.patients[:2]
-    for owner in (patient, other):
-        source.contour(owner, 1, "o").write_text("1 1\n2 2\n")
+    for owner, number in ((patient, 1), (patient, 2), (other, 1)):
+        source.contour(owner, number, "o").write_text("1 1\n2 2\n")
+    source_folders.write_contour(source.contour(patient, 9), source.inner(patient, 1))
     key = tmp_path / "id.key"
     source_folders.convert(source.root, tmp_path / "out", id_key_file=str(key))
     pixels = source_folders.draw_pixels(source.patients[-1], 1)
@@ -70,12 +72,16 @@ def test_dropped_contours_of_the_patient_are_named(tmp_path):
     text = explanation.explain(
         tmp_path / "out", _example(source, tmp_path / "out").key, str(key)
     )
-    (line,) = (one for one in text.splitlines() if one.startswith("dropped"))
+    here, unplaced, elsewhere = (
+        one for one in text.splitlines() if one.startswith("dropped")
+    )
     name = source.contour(patient, 1, "o").relative_to(source.root).as_posix()
-    assert line.startswith(f"dropped   of this patient, contour {name} (")
-    assert "contour_too_short. A contour of fewer than three points" in line
+    assert here.startswith(f"dropped   of this image, contour {name} (")
+    assert "contour_too_short. A contour of fewer than three points" in here
+    assert "an image that is not known, contour" in unplaced and "0009-i" in unplaced
+    assert elsewhere == "dropped   1 on other images of this patient"
     text = explanation.explain(tmp_path / "out", whole.key, str(key))
-    assert "dropped" not in text
+    assert "\ndropped" not in text
 
 
 def test_without_the_key_pseudonyms_are_shown(made, monkeypatch, tmp_path):
@@ -87,6 +93,31 @@ def test_without_the_key_pseudonyms_are_shown(made, monkeypatch, tmp_path):
     assert source.patients[0] not in text and ".dcm" not in text
     deidentify.load_pseudonyms(None)  # a key of one's own, and another
     assert explanation.explain(output, example.key) == text
+
+
+def test_data_set_that_was_moved(made, tmp_path):
+    source, output, key = made
+    moved = tmp_path / "another"
+    shutil.copytree(output, moved)
+    example = _example(source, output)
+    text = explanation.explain(moved, example.key, str(key))
+    assert f"patient   {source.patients[0]} ({example.patient})" in text
+    assert text == explanation.explain(output, example.key, str(key))
+    (walk,) = key.parent.glob("crosswalk-*.csv")
+    assert explanation.explain(moved, example.key, crosswalk=str(walk)) == text
+    # Neither an empty one nor one of other files is asked for names.
+    other = tmp_path / "walk.csv"
+    deidentify.write_crosswalk(other, [("0" * 32, "1" * 32, "X", "y.dcm")])
+    text = explanation.explain(moved, example.key, crosswalk=str(other))
+    assert (
+        "from walk.csv, which does not know 3 of 3 files; is it another data set's?"
+        in text
+    )
+    other.write_text("a,b\n")
+    with pytest.raises(ValueError, match=r"walk\.csv is none: its header should be"):
+        explanation.explain(moved, example.key, crosswalk=str(other))
+    with pytest.raises(ValueError, match="No such file"):
+        explanation.explain(moved, example.key, crosswalk=str(tmp_path / "no.csv"))
 
 
 def test_class_that_was_not_annotated(made):
@@ -132,7 +163,7 @@ def test_holes_and_islands(made, rule, area):
         contour_structures=("a", "a", "a"),
         hole_rule=rule,
     )
-    assert explanation.contour_areas(example)["a"] == pytest.approx(area)
+    assert example_history.contour_areas(example)["a"] == pytest.approx(area)
 
 
 if __name__ == "__main__":

@@ -139,6 +139,7 @@ def test_crosswalk_forgets_the_patient(source, tmp_path):
     output = tmp_path / "out"
     result = convert(source.root, output, **options_of(source, output))
     assert "P2A" in result.crosswalk.read_text()
+    output = output.rename(tmp_path / "moved")
     taken_out(output)
     text = result.crosswalk.read_text()
     assert "P2A" not in text and "P1A" in text

@@ -56,7 +56,7 @@ def patients_of_others(
       identifier: From ``patients.identifier_from``.
     """
     there = set(files)
-    near = {_file(one.path, there): one.near for one in left}
+    near = {_file(one.path, there): _near(one) for one in left}
     others = [path for path in sorted(there | near.keys()) if path not in known]
     found = {}
     for path in others:
@@ -64,7 +64,7 @@ def patients_of_others(
         if not is_nobody(patient):
             found[path] = patient
     for path in others:
-        other = near.get(path, "")
+        other = _file(near.get(path, ""), there)
         if path not in found and (owner := known.get(other) or found.get(other)):
             found[path] = owner
     unknown = [path for path in others if path not in found]
@@ -74,6 +74,11 @@ def patients_of_others(
             if owner := _of_folder(path, folders):
                 found[path] = owner
     return found
+
+
+def _near(left: LeftFile) -> str:
+    """A file that is of the same patient; empty if none is known."""
+    return left.near or next(iter(left.loss.images if left.loss else ()), "")
 
 
 def _file(name: str, files: Collection[str]) -> str:

@@ -18,7 +18,7 @@
       Reads every record and checks all that is said of it; names what is wrong.
   tfdicom_inspect repair --data_dir=D [--conversion=FILE.flags] [--input_dir=IN]
       Makes damaged shards anew from the source, and proves them right.
-  tfdicom_inspect explain --data_dir=D --key=KEY [--id_key_file=FILE]
+  tfdicom_inspect explain --data_dir=D --key=KEY [--id_key_file=F] [--crosswalk=F]
       Which files one example came from, by which rules, and what it holds.
   tfdicom_inspect phi_scan --data_dir=D [--input_dir=IN] [--show_values]
       Searches all files of the data set for every identifying value of the source's
@@ -73,6 +73,12 @@ _ID_KEY_FILE = flags.DEFINE_string(
     "id_key_file",
     None,
     "Key of the pseudonyms, as tfdicom_convert has it; the crosswalk lies beside it.",
+)
+_CROSSWALK = flags.DEFINE_string(
+    "crosswalk",
+    None,
+    "File that names the source's files and patients; default: one beside the key that "
+    "knows the example.",
 )
 _CONVERSION = flags.DEFINE_string(
     "conversion",
@@ -251,7 +257,11 @@ def explain() -> int:
 
     if not _KEY.value:
         raise command.UsageError("explain wants --key=KEY, or its first digits")
-    print(explanation.explain(_data_dir(), _KEY.value, _ID_KEY_FILE.value))
+    print(
+        explanation.explain(
+            _data_dir(), _KEY.value, _ID_KEY_FILE.value, _CROSSWALK.value
+        )
+    )
     return command.DONE
 
 

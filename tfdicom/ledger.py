@@ -59,7 +59,11 @@ class Ledger:
     def leave(self, left: Iterable[LeftFile]) -> None:
         """Enters files that became nothing; a later entry for a file counts."""
         for one in left:
-            self._entries[one.path] = left_entry(self.candidate(one.path), one)
+            images = one.loss.images if one.loss else ()
+            image = self.candidate(images[0]) if len(images) == 1 else None
+            self._entries[one.path] = left_entry(
+                self.candidate(one.path), one, image=image
+            )
             self._details[one.path] = one.detail
             self._left[one.path] = one
 
@@ -92,10 +96,6 @@ class Ledger:
         """Says whose the files are, by path or name of a part."""
         self._owners = owners
 
-    def close(self, objects: Iterable[str]) -> None:
-        """Enters the objects of which nothing was converted, once all shards are."""
-        missing = [path for path in objects if path not in self._entries]
-        statuses: dict[str, set[str]] = {path: set() for path in missing}
     def leave_others_out(self, patients: Collection[str]) -> None:
         """Enters files that failed of patients whom the split does not name.
 
@@ -108,6 +108,10 @@ class Ledger:
                 code = "patient_not_in_split"
                 self.leave([dataclasses.replace(one, reason=code, loss=None)])
 
+    def close(self, objects: Iterable[str]) -> None:
+        """Enters the objects of which nothing was converted, once all shards are."""
+        missing = [path for path in objects if path not in self._entries]
+        statuses: dict[str, set[str]] = {path: set() for path in missing}
         for name, entry in self._entries.items():
             path = name.rpartition("#")[0]
             if path in statuses:
@@ -226,12 +230,15 @@ class Ledger:
         """Writes ``ledger.jsonl``, ordered by pseudonym."""
         lines = []
         ordered = sorted(self._entries.items(), key=lambda item: item[1].candidate)
+        listed = {entry.candidate for entry in self._entries.values()}
         for name, entry in ordered:
             reason = REASONS.get(entry.reason or "")
             words = (reason.sentence, reason.hint) if reason else ("", "")
             owner = self._owner(name)
             if owner and not entry.patient:
                 entry = dataclasses.replace(entry, patient=owner[0])
+            if entry.image and entry.image not in listed:  # what it is on is not here
+                entry = dataclasses.replace(entry, image=None)
             lines.append(manifest.ledger_line(entry, sentence=words[0], hint=words[1]))
         files.write_text(path, "".join(lines))
 

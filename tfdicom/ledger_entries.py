@@ -7,15 +7,32 @@ from collections.abc import Iterable
 
 from tfdicom.manifest import LEFT_OUT, SKIPPED, LedgerEntry
 from tfdicom.reasons import REASONS
-from tfdicom.sources.candidates import KINDS, LeftFile
+from tfdicom.sources.candidates import IMAGE, KINDS, LeftFile
 
 
 def left_entry(
-    candidate: str, left: LeftFile, patient: str | None = None
+    candidate: str,
+    left: LeftFile,
+    patient: str | None = None,
+    image: str | None = None,
 ) -> LedgerEntry:
-    """The entry: skipped where something is wrong, left out where a policy says so."""
+    """The entry: skipped where something is wrong, left out where a policy says so.
+
+    Args:
+      candidate: Pseudonym of the file or part.
+      left: What became nothing.
+      patient: Pseudonym of the patient, where it is known.
+      image: Pseudonym of the image that an annotation is on, where it is known.
+    """
     status = SKIPPED if REASONS[left.reason].fault else LEFT_OUT
-    return LedgerEntry(candidate, left.kind, status, left.reason, patient=patient)
+    return LedgerEntry(
+        candidate,
+        left.kind,
+        status,
+        left.reason,
+        patient=patient,
+        image=None if left.kind == IMAGE else image,
+    )
 
 
 def count_entries(entries: Iterable[LedgerEntry]) -> dict[str, dict[str, int]]:

@@ -260,6 +260,8 @@ class LedgerEntry:
       split: The example's split.
       findings: Codes of what was odd about it though it was converted.
       patient: Pseudonym of the patient, where it is known.
+      image: Pseudonym of the image that it is on, of an annotation that became nothing,
+        where it is known.
     """
 
     candidate: str
@@ -270,6 +272,7 @@ class LedgerEntry:
     split: str | None = None
     findings: tuple[str, ...] = ()
     patient: str | None = None
+    image: str | None = None
 
 
 def ledger_line(entry: LedgerEntry, *, sentence: str, hint: str) -> str:

@@ -357,9 +357,10 @@ class _PatientLedger:
 
     def add(self, outcome: FrameOutcome) -> None:
         """Adds what became of a frame and of what is drawn on it."""
+        image = self._pseudonyms.of("candidate", outcome.frame.name)
         for left in outcome.left:
             candidate = self._pseudonyms.of("candidate", left.path)
-            self._left[left.path] = left_entry(candidate, left, self._patient)
+            self._left[left.path] = left_entry(candidate, left, self._patient, image)
             if left.detail:
                 self.details[left.path] = left.detail
         for name, codes in outcome.findings.items():

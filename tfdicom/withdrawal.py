@@ -11,10 +11,11 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from tfdicom import (
     conversion_state,
+    crosswalks,
     deidentify,
     files,
     output_folder,
@@ -123,6 +124,9 @@ def withdraw(options: ConvertOptions, pseudonyms: Pseudonyms) -> Withdrawal:
         state = _state(output, aside, pseudonyms)
         name = options.withdraw or ""
         listed = {line.get("patient") for line in read_ledger(output)}
+        candidates = {line["candidate"] for line in read_ledger(output)}
+        place = str(output.absolute())
+        walks = crosswalks.of_data_set(pseudonyms, place, candidates)
         known = {*manifest.split_table, *listed}
         patient = _pseudonym(name, known, manifest, state, pseudonyms)
         results = list(_results(output, manifest))
@@ -137,10 +141,9 @@ def withdraw(options: ConvertOptions, pseudonyms: Pseudonyms) -> Withdrawal:
                 )
             output_folder.take_place(output)
         else:  # this was stopped after the records had gone
-            candidates = _known_to_crosswalk(output, pseudonyms, patient)
-            traces = Traces(frozenset({patient, *candidates}))
+            traces = Traces(frozenset({patient, *_known_to(walks, patient)}))
     searched = withdrawal_proof.prove(output, traces)
-    _forget(output, pseudonyms, patient)
+    _forget(walks, patient)
     after = load_manifest(output)
     return Withdrawal(
         manifest.split_table.get(patient, ""),
@@ -328,19 +331,16 @@ def _without_bucket(
     return buckets
 
 
-def _known_to_crosswalk(
-    output: pathlib.Path, pseudonyms: Pseudonyms, patient: str
-) -> Iterator[str]:
-    """Candidates of a patient."""
-    path = deidentify.crosswalk_path(pseudonyms, str(output.absolute()))
-    for candidate, owner, _, _ in deidentify.read_crosswalk(path):
-        if owner == patient:
-            yield candidate
+def _known_to(walks: Iterable[pathlib.Path], patient: str) -> Iterator[str]:
+    """Candidates of a patient, by crosswalks."""
+    for path in walks:
+        for candidate, owner, _, _ in deidentify.read_crosswalk(path):
+            if owner == patient:
+                yield candidate
 
 
-def _forget(output: pathlib.Path, pseudonyms: Pseudonyms, patient: str) -> None:
-    """Takes the patient out of the crosswalk."""
-    path = deidentify.crosswalk_path(pseudonyms, str(output.absolute()))
-    rows = [row for row in deidentify.read_crosswalk(path) if row[1] != patient]
-    if path is not None and path.exists():
+def _forget(walks: Iterable[pathlib.Path], patient: str) -> None:
+    """Takes the patient out of crosswalks."""
+    for path in walks:
+        rows = [row for row in deidentify.read_crosswalk(path) if row[1] != patient]
         deidentify.write_crosswalk(path, rows)

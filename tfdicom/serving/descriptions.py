@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfdicom import explanation
+from tfdicom import example_history
 from tfdicom.contact_sheet import COLORS
 from tfdicom.example_schema import FrameExample
 from tfdicom.intensity_statistics import PERCENTILES, IntensityStatistics
@@ -244,7 +244,7 @@ def history(one: ServedDataSet, place: int) -> dict[str, Any]:
     ledger = []
     if (one.folder / LEDGER).exists():
         ledger = ledger_of(one.folder, found.key)
-    lines = explanation.history(found, ledger)
+    lines = example_history.history(found, ledger)
     return {
         "dataset": one.name,
         "key": found.key,
