@@ -156,6 +156,32 @@ def test_signals_clean_up_and_the_second_does_not_wait(program, number, how):
     assert error == "Error: interrupted; nothing half-written is left\n"
 
 
+@pytest.mark.parametrize(
+    "start",
+    [["-c", "from tfdicom import entry_points as e; e.convert()"]]
+    + [["-m", f"tfdicom.{name}_main"] for name in ("convert", "inspect", "serve")],
+    ids=" ".join,
+)
+def test_signals_while_it_is_still_being_imported(tmp_path, start):
+    (tmp_path / "absl").mkdir()
+    waits = "import time\nprint('up', flush=True)\ntime.sleep(60)\n"
+    (tmp_path / "absl" / "__init__.py").write_text(waits)
+    process = subprocess.Popen(
+        [sys.executable, *start],
+        env={"PYTHONPATH": f"{tmp_path}:{REPOSITORY}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGINT)
+        error = process.communicate(timeout=20)[1]
+    assert process.returncode == 1
+    assert error.startswith("Error: interrupted; nothing half-written is left")
+    assert len(error.splitlines()) == 1
+
+
 @pytest.mark.parametrize("flag", ["--help", "--helpfull", "-h"])
 def test_help_shows_what_it_is_for_and_its_flags(program, flag):
     done = program(flag)

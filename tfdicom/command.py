@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import io
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from absl import app, flags
+
+from tfdicom import interrupts
 
 DONE, FAILED, WRONG_USAGE, DONE_WITH_SKIPS = 0, 1, 2, 3
 
 _HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
 _COMMON_FLAGS = "--flagfile=FILE reads flags from a file, one a line; # for comments."
-_INTERRUPTED = "interrupted; nothing half-written is left"
-_GOES_ON = "continues where it stopped"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -54,37 +52,13 @@ def run(
     if _HELP.intersection(sys.argv[1:]):
         print(_help_text(sys.modules[main.__module__].__doc__ or ""))
         raise SystemExit(DONE)
-    _on_interrupt(functools.partial(_interrupt, resumes))
+    interrupts.end_at_once(resumes=resumes)
     with output(sys.argv[1:]) if output else contextlib.nullcontext():
         app.run(
             lambda arguments: _guarded(main, arguments, resumes),
             flags_parser=_parse_flags,
         )
     raise SystemExit(FAILED)  # for type checkers: app.run does not return
-
-
-def _on_interrupt(handler: Callable[[int, Any], None] | signal.Handlers) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Who is started with it ignored (nohup, a script's &) is to go on ignoring it.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handler)
-
-
-def _interrupt(resumes: bool, number: int, frame: Any) -> None:
-    _on_interrupt(functools.partial(_leave_at_once, resumes))
-    raise KeyboardInterrupt
-
-
-def _leave_at_once(resumes: bool, number: int, frame: Any) -> NoReturn:
-    # Printing may be what was interrupted; workers end with this process.
-    os.write(2, f"Error: {_interrupted(resumes)}\n".encode())
-    os._exit(FAILED)
-
-
-def _interrupted(resumes: bool) -> str:
-    return (
-        f"{_INTERRUPTED}, and the same command {_GOES_ON}" if resumes else _INTERRUPTED
-    )
 
 
 def _help_text(description: str) -> str:
@@ -106,7 +80,10 @@ def _guarded(
     main: Callable[[Sequence[str]], int], arguments: Sequence[str], resumes: bool
 ) -> int:
     try:
-        return main(arguments[1:])
+        interrupts.clean_up_first(resumes=resumes)
+        code = main(arguments[1:])
+        interrupts.handle_by(signal.SIG_IGN)  # it is done
+        return code
     except UsageError as error:
         _fail(str(error), WRONG_USAGE)
     except MemoryError as error:
@@ -118,8 +95,8 @@ def _guarded(
         _fail(str(error), FAILED)
     except KeyboardInterrupt:
         # All is cleaned up; one more would only spoil the exit code.
-        _on_interrupt(signal.SIG_IGN)
-        _fail(_interrupted(resumes), FAILED)
+        interrupts.handle_by(signal.SIG_IGN)
+        _fail(interrupts.message(resumes=resumes), FAILED)
 
 
 def _told(error: OSError, resumes: bool) -> str:
@@ -127,7 +104,7 @@ def _told(error: OSError, resumes: bool) -> str:
     where = "" if error.filename is None else f"{error.filename}: "
     again = "run the command again"
     if resumes:
-        again = f"run the command again: it {_GOES_ON}"
+        again = f"run the command again: it {interrupts.GOES_ON}"
     if error.errno in _FULL:
         what = "no space is left"
         hint = f"Make room there, and {again}"

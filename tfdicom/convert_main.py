@@ -12,6 +12,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some inputs were skipped
 
 from __future__ import annotations
 
+from tfdicom import interrupts
+
+if __name__ == "__main__":  # before all that takes its time to import
+    interrupts.end_at_once(resumes=True)
+
 import contextlib
 from collections.abc import Sequence
 

@@ -32,6 +32,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 from __future__ import annotations
 
+from tfdicom import interrupts
+
+if __name__ == "__main__":  # before all that takes its time to import
+    interrupts.end_at_once()
+
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 

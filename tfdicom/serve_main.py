@@ -15,6 +15,11 @@ Exit codes: 0 ended by a signal, 1 failed, 2 wrong usage.
 
 from __future__ import annotations
 
+from tfdicom import interrupts
+
+if __name__ == "__main__":  # before all that takes its time to import
+    interrupts.end_at_once()
+
 import ipaddress
 import os
 from collections.abc import Mapping, Sequence
