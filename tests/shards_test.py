@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from tfdicom import (
     example_schema,
     files,
     processes,
+    rasterize,
     shard_results,
     shards,
     splits,
     tfrecord_file,
+    value_counts,
 )
 from tfdicom.classes import parse_classes
 from tfdicom.deidentify import Pseudonyms
@@ -278,6 +281,32 @@ def test_file_that_changes_while_it_is_read_ends_it(source, tmp_path, monkeypatc
     assert shard.file not in content(tmp_path / "out")
 
 
+def test_large_frames_are_hardly_copied(source, tmp_path, monkeypatch):
+    for module in (rasterize, value_counts):
+        monkeypatch.setattr(module, "_BLOCK", 1 << 14)
+    patient, size = source.patients[0], 700
+    for number in (1, 2):
+        pixels = np.random.default_rng(number).integers(0, 4096, (size, size))
+        path = source.image(patient, number)
+        source_folders.write_image(path, patient, number, pixels=pixels.astype("u2"))
+        vertices = source_folders.disc(size / 2, size / 2, size / 3)
+        source_folders.write_contour(source.contour(patient, number), vertices)
+    frames = source_folders.annotated_frames(source.root)
+    job = job_of(source, tmp_path / "out")
+    (shard,) = plan_shards(
+        source, frames=[one for one in frames if patient in one.path]
+    )
+    write_shard(job, ShardTask(shard))  # what is kept for ever is there
+    tracemalloc.start()
+    try:
+        write_shard(job, ShardTask(shard))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Both frames, and bool planes: 1 for each structure, 2 for what is done with them.
+    assert peak < 2 * (2 * size**2) + 4 * size**2 + 1_000_000
+
+
 def test_file_that_cannot_be_read_is_listed(source, tmp_path, monkeypatch):
     path = source.contour(source.patients[0], 2)
     (shard,) = plan_shards(source)
@@ -485,7 +514,7 @@ def test_failure_leaves_no_file(source, tmp_path, monkeypatch):
     def full_disk(example):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shards.example_schema, "encode", full_disk)
+    monkeypatch.setattr(shards.example_schema, "encode_parts", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write_shard(job, ShardTask(shard))
     assert not content(tmp_path / "out")

@@ -56,14 +56,22 @@ class PlanarContour:
 
 @dataclasses.dataclass(frozen=True)
 class _Filled:
-    """A contour and the pixels that it takes by itself.
+    """A contour and the pixels that it takes by itself, as far as they are needed.
 
-    ``fraction`` is None where nothing asks for it.
+    Attributes:
+      contour: The contour.
+      mask: Pixels whose centre is inside; under ``half_covered`` those of which half
+        is, where there is no other contour.
+      path: Pixels whose centre lies on the path, under ``inside``.
+      on_path: Their number, under every rule.
+      fraction: Covered fractions, where the drawing has them.
+      findings: What is odd.
     """
 
     contour: PlanarContour
-    centres: Mask
-    path: Mask
+    mask: Mask | None
+    path: Mask | None
+    on_path: int
     fraction: Floats | None
     findings: tuple[str, ...]
 
@@ -139,26 +147,34 @@ def _filled(
         raise InputSkipped("contour_too_short", f"{len(vertices)} points")
     contour = dataclasses.replace(contour, vertices=vertices)
     try:
-        centres = rasterize.fill(vertices, shape, edge_rule="center")
-        path = rasterize.path_centres(vertices, shape, tolerance=rules.tolerance)
+        half = rules.edge_rule == "half_covered"
         fraction = None
-        if _wants_fraction(rules):
+        if rules.covered_fraction:
             fraction = rasterize.covered_fraction(vertices, shape)
-        elif not alone:
+        if half and fraction is not None:
+            mask = rasterize.half_covered(fraction)
+        else:
+            rule = "half_covered" if half else "center"
+            mask = rasterize.fill(vertices, shape, edge_rule=rule)
+        if not (alone or half or rules.covered_fraction):
             rasterize.polygon_area(vertices)  # nesting wants it; a scribble has none
+        path = rasterize.path_centres(vertices, shape, tolerance=rules.tolerance)
         findings = tuple(_findings(vertices, shape))
     except rasterize.TooIntricate as error:
         raise InputSkipped("contour_too_intricate", str(error)) from error
     except ValueError as error:
         raise InputSkipped("contour_points_invalid", str(error)) from error
-    filled = _Filled(contour, centres, path, fraction, findings)
-    if not _plane([filled], filled.centres, fraction, rules.edge_rule).any():
+    inside = rules.edge_rule == "inside"
+    if not mask.any() and not (inside and path.any()):
         raise InputSkipped("contour_outside_image", _where(vertices, shape))
-    return filled
-
-
-def _wants_fraction(rules: DrawingRules) -> bool:
-    return rules.covered_fraction or rules.edge_rule == "half_covered"
+    return _Filled(
+        contour,
+        mask if alone or not half else None,
+        path if inside else None,
+        int(np.count_nonzero(path)),
+        fraction,
+        findings,
+    )
 
 
 def _without_repeated_end(vertices: Floats) -> Floats:
@@ -168,14 +184,21 @@ def _without_repeated_end(vertices: Floats) -> Floats:
 
 
 def _plane(
-    filled: Sequence[_Filled], centres: Mask, fraction: Floats | None, edge_rule: str
+    filled: Sequence[_Filled],
+    region: Region,
+    fraction: Floats | None,
+    shape: tuple[int, int],
 ) -> Mask:
-    """The pixels that an edge rule takes."""
-    if edge_rule == "half_covered" and fraction is not None:
+    """The pixels that contours take together."""
+    masks = [one.mask for one in filled if one.mask is not None]
+    if masks:
+        paths = (one.path for one in filled if one.path is not None)
+        together = region(masks) if len(masks) > 1 else masks[0]
+        return functools.reduce(operator.or_, paths, together)
+    if fraction is not None:
         return rasterize.half_covered(fraction)
-    if edge_rule == "inside":
-        return functools.reduce(operator.or_, (one.path for one in filled), centres)
-    return centres
+    outlines = [one.vertices for one in filled]
+    return rasterize.region_half_covered(outlines, region, shape)
 
 
 def _where(vertices: Floats, shape: tuple[int, int]) -> str:
@@ -205,19 +228,15 @@ def _drawing(
     if fraction is not None and len(filled) > 1:
         outlines = [one.vertices for one in filled]
         fraction = rasterize.region_fraction(outlines, region, shape)
-    centres = region([one.centres for one in filled])
-    plane = _plane(filled, centres, fraction, rules.edge_rule)
+    plane = _plane(filled, region, fraction, shape)
     if not plane.any():
         raise InputSkipped("contours_take_nothing", f"{len(filled)} contours")
     of_each = [code for one in filled for code in one.findings]
     return Drawing(
         plane=plane,
-        fraction=fraction if rules.covered_fraction else None,
+        fraction=fraction,
         contours=tuple(
-            DrawnContour(
-                one.vertices, one.contour.role, int(np.count_nonzero(one.path))
-            )
-            for one in filled
+            DrawnContour(one.vertices, one.contour.role, one.on_path) for one in filled
         ),
         left=left,
         findings=tuple(dict.fromkeys([*of_each, *findings])),

@@ -132,8 +132,10 @@ def combined(
     classes: Sequence[SegmentationClass],
     shape: tuple[int, int],
     dtype: type,
-) -> np.ndarray:
-    """Planes of the classes ``[classes, rows, columns]``; empty if not annotated.
+) -> list[np.ndarray]:
+    """The plane of each class ``[rows, columns]``; empty if not annotated.
+
+    That of a class of one structure is the structure's: it is not copied.
 
     Args:
       planes: Structure and plane; of several of one structure the largest counts.
@@ -142,16 +144,19 @@ def combined(
       shape: Rows and columns.
       dtype: bool, or float for covered fractions.
     """
-    by_structure: dict[str, np.ndarray] = {
-        name: np.zeros(shape, dtype) for name in annotated
-    }
+    by_structure: dict[str, np.ndarray] = {}
     for name, plane in planes:
-        by_structure[name] = np.maximum(by_structure[name], plane)
-    out: np.ndarray = np.zeros((len(classes), *shape), dtype)
-    for place, one in enumerate(classes):
-        if one.annotated(by_structure):
-            out[place] = one.combine(by_structure)
-    return out
+        before = by_structure.get(name)
+        by_structure[name] = plane if before is None else np.maximum(before, plane)
+    for name in annotated:
+        if name not in by_structure:
+            by_structure[name] = np.zeros(shape, dtype)
+    return [
+        one.combine(by_structure)
+        if one.annotated(by_structure)
+        else np.zeros(shape, dtype)
+        for one in classes
+    ]
 
 
 def rules_used(drawn: Sequence[DrawnAnnotation], name: str) -> str | None:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfdicom import example_wire
+from tfdicom.example_wire import Buffer
 
 SCHEMA_VERSION = 1
 KIND_FRAME = "frame"  # one 2-D frame
@@ -495,11 +496,12 @@ def _features() -> Iterator[Feature]:
 FEATURES: Mapping[str, Feature] = {feature.name: feature for feature in _features()}
 
 
-def pack_pixels(pixels: np.ndarray) -> dict[str, Any]:
+def pack_pixels(pixels: np.ndarray, *, copy: bool = True) -> dict[str, Any]:
     """The fields ``pixels``, ``shape`` and ``dtype`` of an image.
 
     Args:
       pixels: Stored values ``[rows, columns]`` or ``[rows, columns, samples]``.
+      copy: Whether they become bytes; else a view of them, for ``encode_parts``.
 
     Raises:
       ValueError: The dtype or the number of axes is none that a record may hold.
@@ -512,14 +514,15 @@ def pack_pixels(pixels: np.ndarray) -> dict[str, Any]:
             f"a record holds [rows, columns, samples] of {', '.join(PIXEL_DTYPES)}; "
             f"got {name} of shape {pixels.shape}"
         )
-    little = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
-    return {"pixels": little.tobytes(), "shape": pixels.shape, "dtype": name}
+    little = pixels.astype(pixels.dtype.newbyteorder("<"), order="C", copy=False)
+    data = little.tobytes() if copy else little.reshape(-1).view(np.uint8).data
+    return {"pixels": data, "shape": pixels.shape, "dtype": name}
 
 
-def pack_planes(masks: np.ndarray) -> bytes:
-    """Packs bool masks ``[classes, rows, columns]`` into one bit a pixel."""
-    flat = masks.reshape(len(masks), -1)
-    return np.packbits(flat, axis=1, bitorder="little").tobytes()
+def pack_planes(masks: Iterable[np.ndarray]) -> bytes:
+    """Packs a bool mask ``[rows, columns]`` of each class into one bit a pixel."""
+    packed = (np.packbits(mask.reshape(-1), bitorder="little") for mask in masks)
+    return b"".join(one.tobytes() for one in packed)
 
 
 def unpack_planes(data: bytes, classes: int, rows: int, columns: int) -> np.ndarray:
@@ -539,8 +542,8 @@ def unpack_planes(data: bytes, classes: int, rows: int, columns: int) -> np.ndar
     return bits.astype(bool).reshape(classes, rows, columns)
 
 
-def describe_masks(masks: np.ndarray) -> dict[str, Any]:
-    """The fields that sum up masks ``[classes, rows, columns]``.
+def describe_masks(masks: Sequence[np.ndarray] | np.ndarray) -> dict[str, Any]:
+    """The fields that sum up a bool mask ``[rows, columns]`` of each class.
 
     Without a class there are no planes.
     """
@@ -548,10 +551,10 @@ def describe_masks(masks: np.ndarray) -> dict[str, Any]:
     points: list[int] = []
     counts: list[int] = []
     for mask in masks:
-        rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
-        boxes.extend(_bounding_box(rows, columns))
-        points.extend(_spread_points(rows, columns))
-        counts.append(len(rows))
+        up_to = np.cumsum(np.count_nonzero(mask, axis=1))  # pixels, row by row
+        boxes.extend(_bounding_box(mask, up_to))
+        points.extend(_spread_points(mask, up_to))
+        counts.append(int(up_to[-1]))
     return {
         "planes": pack_planes(masks) if len(masks) else None,
         "pixel_count": tuple(counts),
@@ -560,18 +563,25 @@ def describe_masks(masks: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _bounding_box(rows: np.ndarray, columns: np.ndarray) -> tuple[int, ...]:
-    if not len(rows):
+def _bounding_box(mask: np.ndarray, up_to: np.ndarray) -> tuple[int, ...]:
+    if not up_to[-1]:
         return (0, 0, 0, 0)
-    first, last = (rows.min(), columns.min()), (rows.max() + 1, columns.max() + 1)
-    return tuple(int(edge) for edge in first + last)
+    top, bottom = np.searchsorted(up_to, (1, up_to[-1]))
+    columns = np.flatnonzero(mask[top : bottom + 1].any(axis=0))
+    return int(top), int(columns[0]), int(bottom) + 1, int(columns[-1]) + 1
 
 
-def _spread_points(rows: np.ndarray, columns: np.ndarray) -> list[int]:
-    count = min(len(rows), FOREGROUND_POINTS)
-    at = (np.arange(count) * 2 + 1) * len(rows) // (2 * max(count, 1))
+def _spread_points(mask: np.ndarray, up_to: np.ndarray) -> list[int]:
+    """Some pixels of a mask, from the first to the last in equal steps."""
+    total = int(up_to[-1])
+    count = min(total, FOREGROUND_POINTS)
+    at = (np.arange(count) * 2 + 1) * total // (2 * max(count, 1))
+    rows = np.searchsorted(up_to, at, side="right")
+    within = np.cumsum(mask[rows], axis=1)  # of each row, up to each column
+    before = up_to[rows] - within[:, -1]
+    columns = np.count_nonzero(within <= (at - before)[:, np.newaxis], axis=1)
     pairs = np.full((FOREGROUND_POINTS, 2), -1, np.int64)
-    pairs[:count] = np.stack([rows[at], columns[at]], axis=1)
+    pairs[:count] = np.stack([rows, columns], axis=1)
     return pairs.ravel().tolist()
 
 
@@ -581,6 +591,11 @@ def encode(example: FrameExample) -> bytes:
     Raises:
       ValueError: A feature that must be there is missing, or has a wrong length.
     """
+    return b"".join(encode_parts(example))
+
+
+def encode_parts(example: FrameExample) -> list[Buffer]:
+    """As ``encode``, in parts that follow one another; large values are not copied."""
     entries = {}
     axes: dict[str, int] = {}
     for feature in FEATURES.values():
@@ -591,7 +606,7 @@ def encode(example: FrameExample) -> bytes:
             values = _listed(feature, value)
             _check_count(feature, len(values), axes)
             entries[feature.key] = (feature.wire_kind, values)
-    return example_wire.encode(entries)
+    return example_wire.encode_parts(entries)
 
 
 def _listed(feature: Feature, value: Any) -> Any:

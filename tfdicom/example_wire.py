@@ -16,6 +16,11 @@ import numpy as np
 
 BYTES, FLOAT, INT64 = "bytes", "float", "int64"
 
+#: Bytes that need not lie in an object of their own.
+Buffer = bytes | memoryview
+# A value that is not copied.
+_LARGE = 1 << 16
+
 _FIELD_OF_KIND = {BYTES: 1, FLOAT: 2, INT64: 3}
 _KIND_OF_FIELD = {field: kind for kind, field in _FIELD_OF_KIND.items()}
 
@@ -28,12 +33,33 @@ def encode(features: Mapping[str, tuple[str, Any]]) -> bytes:
     Raises:
       ValueError: An integer has more than 64 bits.
     """
+    return b"".join(encode_parts(features))
+
+
+def encode_parts(features: Mapping[str, tuple[str, Any]]) -> list[Buffer]:
+    """As ``encode``, in parts that follow one another.
+
+    A large value is one of them as it was given: it is not copied.
+    """
     entries = sorted((key.encode(), *value) for key, value in features.items())
-    body = b"".join(
-        _delimited(1, _delimited(1, key) + _delimited(2, _encode_list(kind, values)))
-        for key, kind, values in entries
-    )
-    return _delimited(1, body)
+    parts: list[Buffer] = [b""]
+    for key, kind, values in entries:
+        if kind == BYTES and len(values) == 1 and len(values[0]) >= _LARGE:
+            parts += (_before_large(key, len(values[0])), values[0])
+        else:
+            value = _delimited(1, key) + _delimited(2, _encode_list(kind, values))
+            parts.append(_delimited(1, value))
+    parts[0] = _head(1, sum(map(len, parts)))
+    return parts
+
+
+def _before_large(key: bytes, size: int) -> bytes:
+    """All of an entry that comes before the one value of so many bytes."""
+    found = b""
+    for field in (1, _FIELD_OF_KIND[BYTES], 2):  # value, list, value of the map
+        found = _head(field, size + len(found)) + found
+    found = _delimited(1, key) + found
+    return _head(1, size + len(found)) + found
 
 
 def decode(
@@ -71,8 +97,12 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
+def _head(field: int, size: int) -> bytes:
+    return bytes([field << 3 | 2]) + _varint(size)
+
+
 def _delimited(field: int, data: bytes) -> bytes:
-    return bytes([field << 3 | 2]) + _varint(len(data)) + data
+    return _head(field, len(data)) + data
 
 
 def _encode_list(kind: str, values: Any) -> bytes:

@@ -80,9 +80,9 @@ def series_outcomes(
             yield FrameOutcome(frame, left=left)
     statistics = tally.statistics()
     areas: list[_NamedArea] = []
-    for frame in series.frames:
-        if not frame.example or frame.name in broken:
-            continue
+    examples = [f for f in series.frames if f.example and f.name not in broken]
+    last = {frame.name: place for place, frame in enumerate(examples)}
+    for place, frame in enumerate(examples):
         try:
             read = kept.get(frame.name) or read_counted(
                 folder / frame.path, frame.header, rules.pixels
@@ -91,8 +91,12 @@ def series_outcomes(
             yield FrameOutcome(frame, left=tuple(_left(frame, skipped)))
             continue
         outcome, drawn = _outcome(folder, series, frame, read, statistics, rules)
-        yield outcome
         areas += _areas(frame, drawn)
+        if last[frame.name] == place:  # no other rater's
+            kept.pop(frame.name, None)
+        del read, drawn
+        yield outcome
+        del outcome  # large, too: the next frame needs the room
     findings = _series_findings(areas)
     if findings:
         yield FrameOutcome(series.frames[0], findings=findings)
@@ -161,7 +165,10 @@ def _outcome(
         class_expressions=tuple(one.expression for one in rules.classes),
         annotated=flags,
     )
-    inside = decoded.pixels[np.any(masks, axis=0)]
+    anywhere = np.zeros(shape, np.bool_)
+    for mask in masks:
+        anywhere |= mask
+    inside = decoded.pixels[anywhere]
     outcome = FrameOutcome(
         frame,
         example,
@@ -210,7 +217,7 @@ def _findings(
             continue
         seen.add(item)
         structure, plane = one.annotation.structure, one.drawing.plane
-        planes[structure] = plane | planes.get(structure, np.False_)
+        planes[structure] = plane | planes[structure] if structure in planes else plane
         outlines = contours.setdefault(structure, [])
         outlines += [each.vertices for each in one.drawing.contours]
     odd = quality.frame_findings(
@@ -264,7 +271,7 @@ def _fractions(
         for one in drawn
     ]
     whole = drawing.combined(planes, annotated, rules.classes, shape, np.float64)
-    return np.rint(whole * 255).astype(np.uint8).tobytes()
+    return b"".join(np.rint(one * 255).astype(np.uint8).tobytes() for one in whole)
 
 
 def _example(
@@ -293,7 +300,7 @@ def _example(
         acquisition_group=series.group,
         label_names=names,
         label_values=values,
-        **example_schema.pack_pixels(decoded.pixels),
+        **example_schema.pack_pixels(decoded.pixels, copy=False),
         **decoded.attributes,
         **fields,
     )

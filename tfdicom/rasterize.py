@@ -9,7 +9,7 @@ than three vertices, or one that is not finite or more than 10 million pixels aw
 raise ValueError; a polygon that crosses itself some thousand times, TooIntricate.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from tfdicom.polygon_edges import (
     Edges,
     Floats,
+    Integers,
     Mask,
     Region,
     checked,
@@ -39,6 +40,8 @@ EDGE_RULES = ("center", "inside", "half_covered")
 _LARGEST_TOLERANCE = 0.25
 # Coverage is a sum of areas: an exact half may come out a few ulps short.
 _TIE = 1e-9
+# Pixels that are worked on at a time, in 8 bytes each; all, of most images.
+_BLOCK = 1 << 20
 
 
 def fill(
@@ -75,7 +78,7 @@ def fill(
     mask = np.zeros(shape, dtype=np.bool_)
     inner = mask[box]
     if edge_rule == "half_covered":
-        inner[:] = half_covered(_coverage([local], inner.shape, _only))
+        _fill_with(inner, _coverage([local], inner.shape, _only), half_covered)
         return mask
     inner[:] = _centres_inside(local, inner.shape)
     if edge_rule == "inside":
@@ -110,12 +113,24 @@ def region_fraction(
     Returns:
       float64 [rows, columns] in [0, 1]: areas that are exact but for rounding.
     """
-    points = [checked(polygon) for polygon in polygons]
-    start, box = _box(np.concatenate(points), shape)
+    local, box = _in_common_box(polygons, shape)
     fraction = np.zeros(shape)
-    inner = fraction[box]
-    inner[:] = _coverage([one - start for one in points], inner.shape, region)
+    _fill_with(fraction[box], _coverage(local, fraction[box].shape, region))
     return fraction
+
+
+def region_half_covered(
+    polygons: Sequence[npt.ArrayLike], region: Region, shape: tuple[int, int]
+) -> Mask:
+    """Pixels of which a region covers at least half; as ``region_fraction``.
+
+    Returns:
+      bool [rows, columns].
+    """
+    local, box = _in_common_box(polygons, shape)
+    mask = np.zeros(shape, dtype=np.bool_)
+    _fill_with(mask[box], _coverage(local, mask[box].shape, region), half_covered)
+    return mask
 
 
 def half_covered(fraction: Floats) -> Mask:
@@ -195,6 +210,15 @@ def _in_box(
     return points - start, box
 
 
+def _in_common_box(
+    polygons: Sequence[npt.ArrayLike], shape: tuple[int, int]
+) -> tuple[list[Floats], tuple[slice, slice]]:
+    """As ``_in_box``, for several polygons."""
+    points = [checked(polygon) for polygon in polygons]
+    start, box = _box(np.concatenate(points), shape)
+    return [one - start for one in points], box
+
+
 def _box(points: Floats, shape: tuple[int, int]) -> tuple[Floats, tuple[slice, slice]]:
     """Finds the pixels that polygons can touch: the first one, and all.
 
@@ -224,10 +248,36 @@ def _centres_inside(vertices: Floats, shape: tuple[int, ...]) -> Mask:
     owner, row = ranges(*(whole(np.ceil(end[:, 1]), rows) for end in edges))
     # The crossing lies right of every centre before this one.
     column = whole(np.ceil(columns_at(edges, owner, row.astype(float))), columns)
-    cell = row * (columns + 1) + column
-    crossings = np.bincount(cell, minlength=rows * (columns + 1))
-    odd = (crossings.reshape(rows, columns + 1) & 1).astype(np.bool_)
-    return np.logical_xor.accumulate(odd[:, :0:-1], axis=1)[:, ::-1]
+    inside = np.empty(shape, dtype=np.bool_)
+    for some, these in _blocks(row, rows, columns + 1):
+        count = some.stop - some.start
+        cell = (row[these] - some.start) * (columns + 1) + column[these]
+        crossings = np.bincount(cell, minlength=count * (columns + 1))
+        odd = (crossings.reshape(count, columns + 1) & 1).astype(np.bool_)
+        inside[some] = np.logical_xor.accumulate(odd[:, :0:-1], axis=1)[:, ::-1]
+    return inside
+
+
+def _blocks(
+    row: Integers, rows: int, columns: int
+) -> Iterator[tuple[slice, slice | Integers]]:
+    """Blocks of rows, and which of the values that lie in rows lie there, in order."""
+    height = max(1, _BLOCK // columns)
+    if height >= rows:
+        yield slice(0, rows), slice(None)
+        return
+    for start in range(0, rows, height):
+        some = slice(start, min(start + height, rows))
+        yield some, np.flatnonzero((some.start <= row) & (row < some.stop))
+
+
+def _fill_with(
+    target: np.ndarray,
+    blocks: Iterator[tuple[slice, Floats]],
+    how: Callable[[Floats], np.ndarray] | None = None,
+) -> None:
+    for some, values in blocks:
+        target[some] = how(values) if how else values
 
 
 def _centres_on_path(
@@ -269,7 +319,7 @@ def _mark_centres(found: Mask, start: Floats, stop: Floats, tolerance: float) ->
 
 def _coverage(
     polygons: Sequence[Floats], shape: tuple[int, ...], region: Region
-) -> Floats:
+) -> Iterator[tuple[slice, Floats]]:
     """Adds up the areas to the right of each piece of an edge, with its sign.
 
     Slabs are cut so finely that each piece lies in one pixel. There the piece's middle
@@ -284,13 +334,16 @@ def _coverage(
     column = np.clip(column, -0.5, columns - 0.5)
     pixel = np.floor(column + 0.5)
     # Two columns more than the image: one for what is cut off, one behind it.
-    cell = (np.floor(row + 0.5) * (columns + 2) + pixel).astype(np.intp)
     behind = height * (column + 0.5 - pixel)
-    size = rows * (columns + 2)
-    change = np.bincount(cell, height - behind, size)
-    change += np.bincount(cell + 1, behind, size)
-    covered = np.cumsum(change.reshape(rows, columns + 2), axis=1)[:, :columns]
-    return np.clip(covered, 0, 1)
+    line, pixel = np.floor(row + 0.5).astype(np.intp), pixel.astype(np.intp)
+    for some, these in _blocks(line, rows, columns + 2):
+        count = some.stop - some.start
+        cell = (line[these] - some.start) * (columns + 2) + pixel[these]
+        size = count * (columns + 2)
+        change = np.bincount(cell, (height - behind)[these], size)
+        change += np.bincount(cell + 1, behind[these], size)
+        covered = np.cumsum(change.reshape(count, columns + 2), axis=1)[:, :columns]
+        yield some, np.clip(covered, 0, 1)
 
 
 def _border_rows(edges: Edges, columns: int) -> Floats:

@@ -263,11 +263,14 @@ def _converted(
         example = outcome.example
         if example is None:
             continue
-        data = example_schema.encode(example)
-        offset = writer.write(data)
+        parts = example_schema.encode_parts(example)
+        offset = writer.write(*parts)
         entries.append(
             dataset_index.entry_of(
-                example, shard=task.shard.file, offset=offset, length=len(data)
+                example,
+                shard=task.shard.file,
+                offset=offset,
+                length=sum(map(len, parts)),
             )
         )
         content.add(example, outcome.intensities)
@@ -281,6 +284,7 @@ def _converted(
                 shard_results.signature_text(image_signature.signature(example.image)),
             )
         )
+        del outcome, example, parts  # the next frame needs the room
     _refuse(job, input_stamps.changed(job.input_dir, stamps))
     notes.details |= collected.details
     return PatientResult(

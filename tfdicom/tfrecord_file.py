@@ -19,6 +19,7 @@ from typing import IO, Any
 import google_crc32c
 
 from tfdicom import files
+from tfdicom.example_wire import Buffer
 
 # wbits of zlib; 31 writes a GZIP header without a time: equal records, equal bytes.
 _WINDOW_BITS = {"none": None, "zlib": 15, "gzip": 31}
@@ -29,6 +30,8 @@ FRAMING = _HEADER + _FOOTER
 # Bytes inflated at a time. As many as TensorFlow does, so that where a stream is
 # damaged both lose the same records before it.
 _CHUNK = 1 << 18
+# Bytes that are compressed, or copied, at a time.
+_PIECE = 1 << 20
 
 
 def _window_bits(compression: str) -> int | None:
@@ -43,10 +46,23 @@ def inflater(compression: str) -> Any:
     return zlib.decompressobj(_window_bits(compression) or zlib.MAX_WBITS)
 
 
-def _masked_crc(data: bytes) -> bytes:
-    crc = google_crc32c.value(data)
+def _masked_crc(*parts: Buffer) -> bytes:
+    crc = 0
+    for part in parts:
+        for chunk in _chunks(part):
+            crc = google_crc32c.extend(crc, bytes(chunk))  # takes nothing but bytes
     rotated = (crc >> 15 | crc << 17) + 0xA282EAD8
     return struct.pack("<I", rotated & 0xFFFFFFFF)
+
+
+def _chunks(part: Buffer) -> Iterator[Buffer]:
+    """What of a large part is worked on at a time."""
+    if len(part) <= _PIECE:
+        yield part
+        return
+    view = memoryview(part)
+    for start in range(0, len(view), _PIECE):
+        yield view[start : start + _PIECE]
 
 
 class TFRecordWriter:
@@ -59,15 +75,25 @@ class TFRecordWriter:
         bits = _window_bits(compression)
         self._compressor = zlib.compressobj(6, zlib.DEFLATED, bits) if bits else None
 
-    def write(self, data: bytes) -> int:
-        """Appends one record and returns its offset in the uncompressed stream."""
-        length = struct.pack("<Q", len(data))
-        framed = length + _masked_crc(length) + data + _masked_crc(data)
-        self._file.write(
-            self._compressor.compress(framed) if self._compressor else framed
-        )
-        offset, self._offset = self._offset, self._offset + len(framed)
+    def write(self, *parts: Buffer) -> int:
+        """Appends one record and returns its offset in the uncompressed stream.
+
+        Args:
+          *parts: The record, in parts that follow one another.
+        """
+        size = sum(map(len, parts))
+        length = struct.pack("<Q", size)
+        for part in (length, _masked_crc(length), *parts, _masked_crc(*parts)):
+            self._write(part)
+        offset, self._offset = self._offset, self._offset + size + FRAMING
         return offset
+
+    def _write(self, part: Buffer) -> None:
+        if not self._compressor:
+            self._file.write(part)
+            return
+        for chunk in _chunks(part):
+            self._file.write(self._compressor.compress(chunk))
 
     def finish(self) -> None:
         """Writes what the compressor still holds."""
