@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Generator, Sequence
 
 from tfdicom.convert_options import ConvertOptions
+from tfdicom.current_run import current_run
 from tfdicom.processes import Death
 from tfdicom.runner_choice import runner_of
 from tfdicom.shards import ShardJob, ShardNotes, ShardTask, write_shard
@@ -27,24 +29,28 @@ def run_shards(
       RuntimeError: Workers died again and again, or Beam does not go on.
     """
     runner = runner_of(options)
-    located = dataclasses.replace(
-        job,
-        input_dir=runner.whereabouts(job.input_dir),
-        output_dir=runner.whereabouts(job.output_dir),
-    )
     tasks = [
         dataclasses.replace(
             task, earlier=task.earlier and runner.whereabouts(task.earlier)
         )
         for task in tasks
     ]
-    return runner.map(
-        functools.partial(write_shard, located),
-        tasks,
-        progress=progress,
-        on_death=without_killer,
-        together=1,
-    )
+    with current_run(job.output_dir) as run:
+        located = dataclasses.replace(
+            job,
+            input_dir=runner.whereabouts(job.input_dir),
+            output_dir=runner.whereabouts(job.output_dir),
+            run=run,
+        )
+        written = runner.map(
+            functools.partial(write_shard, located),
+            tasks,
+            progress=progress,
+            on_death=without_killer,
+            together=1,
+        )
+        with contextlib.closing(written):
+            yield from written
 
 
 def without_killer(task: ShardTask, death: Death) -> ShardTask:

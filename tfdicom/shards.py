@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import IO
 
 from tfdicom import (
+    current_run,
     dataset_index,
     example_schema,
     files,
@@ -44,6 +45,7 @@ class ShardJob:
       rules: How annotations become masks.
       compression: One of ``tfrecord_file.COMPRESSIONS``.
       pseudonyms: Makes pseudonyms of candidates.
+      run: Name of the run that may write there (``current_run``); empty for any.
     """
 
     input_dir: pathlib.Path
@@ -51,6 +53,7 @@ class ShardJob:
     rules: AnnotationRules
     compression: str
     pseudonyms: Pseudonyms
+    run: str = ""
 
     def digest(self, patient: PatientPlan) -> str:
         """Equal where a patient is planned, and would be drawn, in the same way."""
@@ -104,6 +107,7 @@ def write_shard(job: ShardJob, task: ShardTask) -> ShardNotes:
     """Writes a shard and its result, each under a temporary name at first.
 
     Raises:
+      RuntimeError: The job's run has ended, or another has begun.
       ValueError: A source file is gone, or an earlier shard damaged.
     """
     shard, notes = task.shard, ShardNotes()
@@ -120,7 +124,12 @@ def write_shard(job: ShardJob, task: ShardTask) -> ShardNotes:
                     yield result
 
     _write_file(
-        job.output_dir, shard.split, shard.file, job.compression, write_patients
+        job.output_dir,
+        shard.split,
+        shard.file,
+        job.compression,
+        write_patients,
+        run=job.run,
     )
     return notes
 
@@ -161,6 +170,8 @@ def _write_file(
     name: str,
     compression: str,
     write_patients: Callable[[TFRecordWriter], Iterator[PatientResult]],
+    *,
+    run: str = "",
 ) -> ShardResult:
     """Writes a shard of what a function writes, and then its result."""
     with files.written_whole(output / name) as file:
@@ -168,6 +179,8 @@ def _write_file(
         writer = TFRecordWriter(hashed, compression=compression)  # type: ignore[arg-type]
         patients = tuple(write_patients(writer))
         writer.finish()
+        if run:
+            current_run.check_run(output, run)
     content = ShardContent()
     for one in patients:
         content.merge(one.content)
@@ -181,6 +194,8 @@ def _write_file(
         annotated=dict(sorted(content.annotated.items())),
     )
     result = ShardResult(split, info, patients)
+    if run:
+        current_run.check_run(output, run)
     shard_results.write(output, result)
     return result
 
