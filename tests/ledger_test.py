@@ -430,6 +430,13 @@ def lost(*images, name="rt.dcm#1.{}", reason="contour_image_missing", **fields):
             "",
         ),
         ([LeftFile("y.dcm", "image", "not_dicom", loss=Loss())], ""),
+        (
+            [
+                LeftFile("b0.txt", "image", "not_dicom", loss=Loss()),
+                LeftFile("m.png", "mask", "image_unusable", loss=Loss((), ("b0.txt",))),
+            ],
+            "the patient of m.png loses 1 of 1",
+        ),
         ([LeftFile("m.png", "mask", "mask_unreadable", near="0.dcm")], ""),
     ],
 )

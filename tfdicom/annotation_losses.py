@@ -18,7 +18,6 @@ from tfdicom.sources.candidates import IMAGE, MASK, OBJECT, OTHER, LeftFile, Los
 # What structure sets have beside outlines.
 _CRUMBS = ("contour_too_short", "contour_outside_image")
 _NOT_DRAWN = (IMAGE, OBJECT, OTHER)
-_UNKNOWN = "?"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +66,21 @@ class AnnotationLosses:
         }
         in_parts = {name.rpartition("#")[0] for name in failed}
         self._entries = entries
+        skipped = [one for name, one in left.items() if _is_skipped(entries[name])]
         self._before = [
             one
-            for name, one in left.items()
-            if entries[name].status == SKIPPED
-            if name in failed or (_is_whole(one) and name not in in_parts)
+            for one in skipped
+            if one.path in failed or (one.kind == OBJECT and one.path not in in_parts)
         ]
-        whole = sum(_loss(one).count for one in self._before if one.kind in _NOT_DRAWN)
+        # Files of which nobody knows what they are; images of annotations are known.
+        images = {name for one in self._before for name in _images(one)}
+        self._unknown = [
+            one
+            for one in skipped
+            if one.kind == IMAGE and one.loss and one.path not in images
+        ]
+        objects = (one for one in self._before if one.kind == OBJECT)
+        whole = sum(_loss(one).count for one in objects) + len(self._unknown)
         self.failed = len(failed) + whole
         self.annotations = len(drawn) + whole
 
@@ -95,15 +102,19 @@ class AnnotationLosses:
         planned: set[str] = set()
         for _, patient, frame in plan.frames:
             if frame.example and frame.annotated:
-                entry = self._entries.get(frame.name)
-                lost = entry is not None and entry.status == SKIPPED
+                lost = _is_skipped(self._entries.get(frame.name))
                 images[_named(patient.source_patient)][frame.name] = lost
                 planned.add(frame.name)
         in_plan = set(images)
         for one in self._before:
             for image in _images(one):
-                if image not in planned and (who := _whose(one, owner)):
-                    images[who][image] = True
+                if image not in planned:
+                    images[_whose(one, owner)][image] = True
+        for one in self._unknown:
+            # Of a patient of whom no annotation is known: that may have been it.
+            patient_name = owner(one.path) or owner(one.near)
+            if patient_name and not images[_named(patient_name)]:
+                images[_named(patient_name)][one.path] = True
         for who, mine in images.items():
             yield PatientLoss(who, sum(mine.values()), len(mine), who in in_plan)
 
@@ -112,9 +123,8 @@ def _is_crumb(name: str, entry: LedgerEntry) -> bool:
     return "#" in name and entry.reason in _CRUMBS
 
 
-def _is_whole(one: LeftFile) -> bool:
-    """Whether it is an object, or a file of which nobody knows that it is none."""
-    return one.kind == OBJECT or (one.kind == IMAGE and one.loss is not None)
+def _is_skipped(entry: LedgerEntry | None) -> bool:
+    return entry is not None and entry.status == SKIPPED
 
 
 def _loss(one: LeftFile) -> Loss:
@@ -123,18 +133,14 @@ def _loss(one: LeftFile) -> Loss:
 
 def _images(one: LeftFile) -> tuple[str, ...]:
     """What tells the annotated images apart that are lost with it."""
-    if one.kind == IMAGE:
-        return (_UNKNOWN,)  # together they are one: most of them may be plain images
     if one.kind == MASK and not _loss(one).images:
         return (one.near,) if one.near else ()  # of no image, as far as names tell
     return _loss(one).images or (one.path.rpartition("#")[0] or one.path,)
 
 
 def _whose(one: LeftFile, owner: Callable[[str], str]) -> str:
-    patient = owner(one.path) or (owner(one.near) if one.near else "")
-    if patient:
-        return _named(patient)
-    return "" if one.kind == IMAGE else f"the patient of {one.near or one.path}"
+    patient = owner(one.path) or owner(one.near)
+    return _named(patient) if patient else f"the patient of {one.near or one.path}"
 
 
 def _named(patient: str) -> str:

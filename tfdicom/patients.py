@@ -103,8 +103,8 @@ def refuse_shared_instances(
                     *found[:_NAMED],
                     *more,
                     "Is it one patient under two names? --patient_from=study, "
-                    "folder:REGEX or csv:FILE can make them one; or take one of the two "
-                    "files out of the input folder",
+                    "folder:REGEX or csv:FILE can make them one; or take one of the "
+                    "two files out of the input folder",
                 ]
             )
         )
