@@ -114,6 +114,7 @@ def test_half_a_pass_leaves_nothing_running(url):
         ({"sise": 3}, ValueError, "there is no parameter 'sise' here. known are"),
         ({"batch_size": 0}, ValueError, "batch_size='0' is not allowed"),
         ({"num_epochs": 0}, ValueError, "say how many"),
+        ({"num_epochs": None}, ValueError, "say how many"),
     ],
 )
 def test_refusals(url, fields, kind, words):
@@ -125,6 +126,12 @@ def test_refusals(url, fields, kind, words):
 def test_addresses_that_cannot_be(wrong):
     with pytest.raises(ValueError, match="as 'http://host:8080' is wanted"):
         tfdicom.remote_batches(wrong)
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated():
+    with pytest.raises(ValueError, match="give token=") as caught:
+        tfdicom.remote_batches("http://user:secret@localhost:8080")
+    assert "secret" not in str(caught.value)
 
 
 def test_nobody_answers():

@@ -108,7 +108,8 @@ def test_the_first_of_each_row_come_before_the_second(sized):
     _, _, examples = sized
     rows = [Row("a", tuple(examples[:3])), Row("b", tuple(examples[3:5]))]
     pictures = {one.key: "x" * 10 for one in examples}
-    fit = report_pictures.within_budget(rows, pictures, budget=35)
+    each = 10 + report_pictures._WORDS
+    fit = report_pictures.within_budget(rows, pictures, 4 * each - 1)
     assert fit == {(0, examples[0].key), (1, examples[3].key), (0, examples[1].key)}
     order = [0, 3, 1, 4, 2]
     assert report_pictures.to_draw(rows) == [examples[at] for at in order]

@@ -55,8 +55,8 @@ def remote_batches(
       retries: How often a request is made again that failed, or that the server was too
         busy for.
       prefetch: Batches that are asked for ahead.
-      **options: Further ones of ``input_fn``, as its flags write them; ``dataset``,
-        where the server has several.
+      **options: Further ones of ``input_fn``, as its flags write them (``num_epochs``
+        may be None, as there); ``dataset``, where the server has several.
 
     Returns:
       What can be iterated, again and again: ``(image, mask)`` as ``input_fn`` describes
@@ -71,6 +71,8 @@ def remote_batches(
     """
     query: dict[str, Any] = {"split": split, "batch_size": batch_size, "seed": seed}
     query |= {"augment": augment, **options, "format": "npz"}
+    if "num_epochs" in options and options["num_epochs"] is None:
+        query["num_epochs"] = 0  # as the flag says it
     asked = {name: _text(one) for name, one in query.items() if one is not None}
     server = _Server(url, token=token, timeout=timeout, retries=retries)
     return RemoteBatches(
@@ -194,6 +196,11 @@ class _Server:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"url={url!r}: as 'http://host:8080' is wanted")
+        if "@" in parts.netloc:
+            raise ValueError(
+                f"url of {parts.hostname}: holds a name or a password, which "
+                "tfdicom_serve does not take; give token='...'"
+            )
         self._https = parts.scheme == "https"
         self._address, self._prefix = parts.netloc, parts.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfdicom import files, report_facts, report_figures, report_pictures, report_tables
@@ -17,6 +17,7 @@ from tfdicom.near_duplicates import LikeImages
 from tfdicom.privacy_options import KEPT
 from tfdicom.report_facts import DatasetFacts, ExampleFacts
 from tfdicom.report_gallery import Gallery
+from tfdicom.report_pictures import Row
 from tfdicom.report_tables import Table
 from tfdicom.version import VERSION
 
@@ -87,41 +88,58 @@ def report(
         report_pictures.to_draw(rows),
         num_workers=num_workers,
     )
-    gallery = Gallery(manifest, findings, rows, drawn)
-    page = template.render(
-        name=_name(folder),
-        version=VERSION,
-        kept=manifest.options.get("identifiers") == KEPT,
-        total=len(facts.examples),
-        classes=[vars(one) for one in manifest.classes],
-        shown=[
-            manifest.class_names[one] for one in report_pictures.shown_classes(manifest)
-        ],
-        sections=_sections(manifest, facts),
-        sheets=[gallery.sheet(one) for one in sheets],
-        colors=_legend(manifest),
-        findings=report_tables.findings(manifest, cases),
-        cases=gallery.cases(cases, facts.examples),
-        leaks=_leaks(facts.examples),
-        patients=report_tables.patients(manifest, facts.examples),
-        files=report_tables.with_rows(
-            [
-                report_tables.files(manifest.ledger),
-                report_tables.reasons(manifest.ledger),
-            ]
-        ),
-        made=_made(manifest),
-        reading=reading_code(manifest, _name(folder)),
-        tile=report_pictures.TILE,
-    )
-    files.write_text(files.path_of(out), page)
+    known = _known(folder, manifest, facts, cases)
+
+    def page(budget: int) -> tuple[str, int]:
+        gallery = Gallery(manifest, findings, rows, drawn, budget)
+        text = template.render(
+            sheets=[gallery.sheet(one) for one in sheets],
+            cases=gallery.cases(cases, facts.examples),
+            **known,
+        )
+        return text, gallery.count
+
+    left = report_pictures.PAGE_BUDGET - len(page(0)[0].encode())
+    text, pictures = page(min(left, report_pictures.BUDGET))
+    files.write_text(files.path_of(out), text)
     return ReportResult(
         str(out),
         len(facts.examples),
-        gallery.count,
-        len(page.encode()),
+        pictures,
+        len(text.encode()),
         time.monotonic() - started,
     )
+
+
+def _known(
+    folder: pathlib.Path,
+    manifest: Manifest,
+    facts: DatasetFacts,
+    cases: Mapping[str, Row],
+) -> dict[str, Any]:
+    """What the template shows besides pictures."""
+    shown = report_pictures.shown_classes(manifest)
+    ledger = [
+        report_tables.files(manifest.ledger),
+        report_tables.reasons(manifest.ledger),
+    ]
+    return {
+        "name": _name(folder),
+        "version": VERSION,
+        "kept": manifest.options.get("identifiers") == KEPT,
+        "total": len(facts.examples),
+        "classes": [vars(one) for one in manifest.classes],
+        "shown": [manifest.class_names[one] for one in shown],
+        "sections": _sections(manifest, facts),
+        "colors": _legend(manifest),
+        "findings": report_tables.findings(manifest, cases),
+        "leaks": _leaks(facts.examples),
+        "patients": report_tables.patients(manifest, facts.examples),
+        "files": report_tables.with_rows(ledger),
+        "made": _made(manifest),
+        "reading": reading_code(manifest, _name(folder)),
+        "tile": report_pictures.TILE,
+    }
 
 
 def _template() -> Any:

@@ -12,6 +12,7 @@ from tfdicom.report_facts import ExampleFacts
 from tfdicom.report_pictures import Row, Sheet
 
 _MOST_KEYS = 200  # listed for one finding
+_MOST_UNSEEN = 12  # keys of pictures of a row that there is no room for
 
 
 class Gallery:
@@ -23,6 +24,7 @@ class Gallery:
         findings: Mapping[str, Sequence[str]],
         rows: Sequence[Row],
         drawn: Mapping[str, str],
+        budget: int = report_pictures.BUDGET,
     ) -> None:
         """Takes what the pictures are of.
 
@@ -31,19 +33,18 @@ class Gallery:
           findings: What is odd about the examples, by key.
           rows: All that is to be shown, the most important first.
           drawn: Data URIs by key.
+          budget: Bytes that all pictures may take.
         """
         self._names, self._findings, self._drawn = manifest.class_names, findings, drawn
         self._labels = [one.name for one in manifest.labels]
-        fit = report_pictures.within_budget(rows, drawn)
+        fit = report_pictures.within_budget(rows, drawn, budget)
         self._fit = {(id(rows[number]), key) for number, key in fit}
         self.count = len(fit)
 
     def sheet(self, sheet: Sheet) -> dict[str, Any]:
         """A sheet's title and its rows that are not empty."""
         rows = [
-            {"title": row.title, "pictures": self._row(row)}
-            for row in sheet.rows
-            if row.examples
+            {"title": row.title, **self._row(row)} for row in sheet.rows if row.examples
         ]
         return {"title": sheet.title, "rows": rows}
 
@@ -60,25 +61,35 @@ class Gallery:
                 "code": code,
                 "sentence": FINDINGS.get(code, ""),
                 "count": len(keys[code]),
-                "pictures": self._row(row),
+                **self._row(row),
                 "others": keys[code][len(row.examples) :][:_MOST_KEYS],
                 "more": max(len(keys[code]) - len(row.examples) - _MOST_KEYS, 0),
             }
             for code, row in cases.items()
         ]
 
-    def _row(self, row: Row) -> list[dict[str, Any]]:
-        return [
+    def _row(self, row: Row) -> dict[str, Any]:
+        """Pictures that there is room for, and the keys of others."""
+        seen = [one for one in row.examples if (id(row), one.key) in self._fit]
+        unseen = [
+            one.key for one in row.examples if (id(row), one.key) not in self._fit
+        ]
+        pictures = [
             {
                 "key": one.key,
-                "uri": self._drawn[one.key] if (id(row), one.key) in self._fit else "",
+                "uri": self._drawn[one.key],
                 "alt": f"Example {one.key[:8]}: {self._place(one)}. {self._masks(one)}",
                 "place": self._place(one),
                 "masks": self._masks(one),
                 "findings": ", ".join(self._findings.get(one.key, ())),
             }
-            for one in row.examples
+            for one in seen
         ]
+        return {
+            "pictures": pictures,
+            "unseen": unseen[:_MOST_UNSEEN],
+            "unseen_count": len(unseen),
+        }
 
     def _place(self, one: ExampleFacts) -> str:
         parts = [f"patient {one.patient[:6]}"]

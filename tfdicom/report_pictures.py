@@ -26,8 +26,11 @@ from tfdicom.report_facts import ExampleFacts
 
 #: Side of a picture, screen pixels.
 TILE = 192
-#: What all pictures of a report may take, as base64.
+#: What all pictures of a report may take, as base64 with their words, bytes.
 BUDGET = 7_000_000
+#: What the whole page may take; pictures have what all else leaves of it.
+PAGE_BUDGET = 9_500_000
+_WORDS = 800  # bytes of a picture's words and markup, about
 _MOST = 1200  # pictures, whatever their sizes
 _QUALITY = 78
 #: Classes that have pictures and charts of their own; of more, the most frequent.
@@ -150,14 +153,17 @@ def to_draw(rows: Sequence[Row]) -> list[ExampleFacts]:
 
 
 def within_budget(
-    rows: Sequence[Row], pictures: Mapping[str, str], budget: int = BUDGET
+    rows: Sequence[Row], pictures: Mapping[str, str], budget: int
 ) -> set[tuple[int, str]]:
     """Number of the row and key of each picture that fits; each place costs anew."""
     found = set()
     for number, one in _in_turn(rows):
-        budget -= len(pictures.get(one.key, ""))
-        if budget >= 0 and one.key in pictures:
-            found.add((number, one.key))
+        if one.key not in pictures:
+            continue
+        budget -= len(pictures[one.key]) + _WORDS
+        if budget < 0:
+            break
+        found.add((number, one.key))
     return found
 
 
