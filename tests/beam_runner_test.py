@@ -13,7 +13,7 @@ import pytest
 
 from tests import real_data, s3_server, source_folders
 from tests.source_folders import convert
-from tfdicom import processes, shard_runners
+from tfdicom import beam_job, beam_runner, processes, shard_runners
 from tfdicom.beam_runner import BeamRunner
 from tfdicom.shards import ShardJob, ShardNotes, ShardTask, write_shard
 
@@ -203,6 +203,21 @@ def test_an_error_is_that_of_the_function():
 def test_wrong_arguments_are_told(arguments, kind, words):
     with pytest.raises(kind, match=f"(?s){words}"):
         list(mapped(arguments, [1]))
+
+
+def test_a_job_server_that_is_not_there_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(beam_job, "_SECONDS_TO_ANSWER", 0.2)
+    arguments = ["--runner=PortableRunner", "--job_endpoint=localhost:9"]
+    with pytest.raises(SystemExit) as ended:
+        beam_job.run(str(tmp_path), 1, arguments)
+    assert ended.value.code == beam_job.NO_SERVER
+    assert "no job server answered at localhost:9 within" in capsys.readouterr().out
+    program = f"raise SystemExit({beam_job.NO_SERVER})"
+    monkeypatch.setattr(beam_runner, "_PROGRAM", program)
+    with pytest.raises(
+        RuntimeError, match="job_endpoint names no job server that runs"
+    ):
+        list(mapped("--runner=PortableRunner", [1]))
 
 
 def test_a_killed_conversion_leaves_no_process_and_no_folder(mark, tmp_path):

@@ -20,7 +20,9 @@ from tfdicom import beam_folder, files
 from tfdicom.beam_worker import do_piece
 
 _SECONDS_TO_CANCEL = 30.0
-WRONG_ARGUMENTS = 2
+_SECONDS_TO_ANSWER = 30.0
+#: Exit status where the arguments are not Beam's, and where no job server answers.
+WRONG_ARGUMENTS, NO_SERVER = 2, os.EX_UNAVAILABLE
 _result: Any = None
 
 
@@ -35,13 +37,15 @@ def run(folder: str, count: int, arguments: Sequence[str]) -> None:
     """Runs the pipeline to its end.
 
     Raises:
-      SystemExit: The arguments are not Beam's.
+      SystemExit: The arguments are not Beam's, or no job server answers.
       Exception: The pipeline failed.
     """
     import apache_beam as beam
 
     global _result
-    pipeline = beam.Pipeline(options=_options(arguments))
+    options = _options(arguments)
+    _wait_for_server(options)
+    pipeline = beam.Pipeline(options=options)
     pieces = pipeline | "Pieces" >> beam.Create(range(count))
     spread = pieces | "Spread" >> beam.Reshuffle()
     _ = spread | "Work" >> beam.Map(functools.partial(do_piece, folder))
@@ -60,6 +64,28 @@ def _options(arguments: Sequence[str]) -> Any:
         # Else it would first download a runner and run that.
         options.view_as(pipeline_options.TypeOptions).allow_unsafe_triggers = True
     return options
+
+
+def _wait_for_server(options: Any) -> None:
+    """Makes sure that the job server answers; Beam would wait for it ten times longer.
+
+    Raises:
+      SystemExit: It does not.
+    """
+    from apache_beam.options import pipeline_options
+
+    endpoint = options.view_as(pipeline_options.PortableOptions).job_endpoint
+    if not endpoint or endpoint == "embed":
+        return
+    import grpc  # comes with Beam
+
+    with grpc.insecure_channel(endpoint) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(_SECONDS_TO_ANSWER)
+        except grpc.FutureTimeoutError:
+            limit = f"{_SECONDS_TO_ANSWER:.0f} s"
+            print(f"no job server answered at {endpoint} within {limit}")
+            raise SystemExit(NO_SERVER) from None
 
 
 def _refuse_unknown(options: Any, arguments: Sequence[str]) -> None:

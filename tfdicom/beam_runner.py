@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import IO, Any, TypeVar
 
-from tfdicom import beam_folder, files
+from tfdicom import beam_folder, beam_job, files, temporary_folders
 from tfdicom.beam_folder import Failure, Result
 from tfdicom.processes import Death
 from tfdicom.worker_process import WorkerTraceback
@@ -96,9 +96,12 @@ class BeamRunner:
     @contextlib.contextmanager
     def _folder(self) -> Iterator[pathlib.Path]:
         """A new folder that is removed at the end."""
-        name = f"tfdicom-{secrets.token_hex(8)}"
-        parent = _temp_location(self.arguments)
-        folder = files.path_of(parent or tempfile.gettempdir()).absolute() / name
+        chosen = temp_location(self.arguments)
+        if not chosen:
+            with temporary_folders.folder() as near:
+                yield near
+            return
+        folder = files.path_of(chosen).absolute() / f"tfdicom-{secrets.token_hex(8)}"
         if isinstance(folder, pathlib.Path):
             folder.parent.mkdir(parents=True, exist_ok=True)
             folder.mkdir(mode=0o700)
@@ -108,7 +111,8 @@ class BeamRunner:
             beam_folder.remove(folder)
 
 
-def _temp_location(arguments: Sequence[str]) -> str:
+def temp_location(arguments: Sequence[str]) -> str:
+    """``--temp_location`` of Beam's arguments; empty if it is not given."""
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
     parser.add_argument("--temp_location", default="")
     return parser.parse_known_args(arguments)[0].temp_location
@@ -254,8 +258,13 @@ class _Watch:
 
     def _ended(self, status: int) -> Exception:
         said = self._job.last_lines()
-        if status == 2:
+        if status == beam_job.WRONG_ARGUMENTS:
             return ValueError(f"beam_args: Beam does not take them:\n{said}")
+        if status == beam_job.NO_SERVER:
+            return RuntimeError(
+                "beam_args: --job_endpoint names no job server that runs; start it, or "
+                f"mend its host and port, and give the same command again:\n{said}"
+            )
         return RuntimeError(
             f"the Beam pipeline ended with status {status} after {self._so_far()}. The "
             f"same command goes on where it stopped. Beam said last:\n{said}"
