@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import pathlib
 import sys
 import tracemalloc
 
@@ -245,6 +246,25 @@ def test_content_adds_up(source, tmp_path):
         assert found.mean == pytest.approx(values.mean())
         assert found.deviation == pytest.approx(values.std())
         assert (found.minimum, found.maximum) == (values.min(), values.max())
+
+
+def test_a_shard_is_never_beside_the_result_of_an_older_one(
+    source, tmp_path, monkeypatch
+):
+    output, (shard,) = tmp_path / "out", plan_shards(source)
+    job = job_of(source, output)
+    write_shard(job, ShardTask(shard))
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    for place in ((shard_results, "write"), (pathlib.Path, "replace")):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(*place, killed)
+            write_shard(job, ShardTask(shard))
+        assert list(content(output)) == [shard.file]
+        write_shard(job, ShardTask(shard))
+        assert shard_results.read(output, shard.file).split == shard.split
 
 
 @pytest.mark.parametrize("kind", ["image", "contour"])

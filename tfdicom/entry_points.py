@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from tfdicom import interrupts
 
 
-def convert() -> NoReturn:
+def convert() -> None:
     """``tfdicom_convert``."""
     interrupts.end_at_once(resumes=True)
     from tfdicom import convert_main
@@ -15,7 +13,7 @@ def convert() -> NoReturn:
     convert_main.run()
 
 
-def inspect() -> NoReturn:
+def inspect() -> None:
     """``tfdicom_inspect``."""
     interrupts.end_at_once()
     from tfdicom import inspect_main
@@ -23,7 +21,7 @@ def inspect() -> NoReturn:
     inspect_main.run()
 
 
-def serve() -> NoReturn:
+def serve() -> None:
     """``tfdicom_serve``."""
     interrupts.end_at_once()
     from tfdicom import serve_main
@@ -31,7 +29,7 @@ def serve() -> NoReturn:
     serve_main.run()
 
 
-def data_service() -> NoReturn:
+def data_service() -> None:
     """``tfdicom_data_service``."""
     interrupts.end_at_once()
     from tfdicom import data_service_main

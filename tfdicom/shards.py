@@ -181,6 +181,8 @@ def _write_file(
         writer.finish()
         if run:
             current_run.check_run(output, run)
+        # Stopped before the new one is there, the shard is not taken for an older one.
+        files.remove(shard_results.path_of(output, name))
     content = ShardContent()
     for one in patients:
         content.merge(one.content)
