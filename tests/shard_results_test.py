@@ -75,6 +75,16 @@ def test_a_result_is_read_back_exactly(folder):
     )  # tuples all through
 
 
+def test_a_result_that_is_read_takes_little_memory(folder):
+    shard_results.write(folder, RESULT)
+    (one, _) = shard_results.read(folder, FILE).patients
+    values = (*one.entries, *one.traces, *one.ledger)
+    assert not any(hasattr(each, "__dict__") for each in values)
+    assert one.traces[0].series is one.traces[1].series
+    assert one.ledger[0].candidate is one.traces[0].candidate
+    assert one.ledger[0].key is one.entries[0].key
+
+
 def test_equal_results_give_equal_bytes(folder):
     path = shard_results.path_of(folder, FILE)
     assert path == folder / ".conversion" / f"{FILE}.json"

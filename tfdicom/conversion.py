@@ -376,7 +376,8 @@ def _names(shard: ShardPlan, pseudonyms: Pseudonyms) -> dict[str, str]:
                 names |= {frame.name, frame.path}
                 for one in frame.annotations:
                     names.update((one.path, *one.candidates))
-    return {pseudonyms.of("candidate", name): name for name in names}
+    of = pseudonyms.of
+    return {sys.intern(of("candidate", name)): name for name in names}
 
 
 def _check_results(

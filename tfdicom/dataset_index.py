@@ -17,7 +17,7 @@ from tfdicom.example_schema import FrameExample
 INDEX = "dataset.index"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class IndexEntry:
     """Where the record of a key lies, what is known of it, and what its mask shows.
 

@@ -63,7 +63,7 @@ def signature(pixels: np.ndarray) -> bytes | None:
       256 signed bytes, row by row: mean rank of each cell, less that of the image,
       scaled so that the largest is 127. An inverted image has the opposite signs.
     """
-    ranks = _ranks(_thinned(_grey(pixels)))
+    ranks = _ranks(_grey(_thinned(pixels)))
     cells = _cell_sums(ranks) // _cell_sizes(ranks.shape)
     above = cells * LENGTH - cells.sum()
     largest = int(np.abs(above).max())
@@ -84,10 +84,10 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
     return pixels.sum(axis=2, dtype=np.int32 if whole else np.float64)
 
 
-def _thinned(grey: np.ndarray) -> np.ndarray:
+def _thinned(pixels: np.ndarray) -> np.ndarray:
     """Every second, third ... row and column of an image with more than enough."""
-    steps = (max(length // _SAMPLES, 1) for length in grey.shape)
-    return grey[tuple(slice(step // 2, None, step) for step in steps)]
+    steps = (max(length // _SAMPLES, 1) for length in pixels.shape[:2])
+    return pixels[tuple(slice(step // 2, None, step) for step in steps)]
 
 
 def _ranks(grey: np.ndarray) -> np.ndarray:

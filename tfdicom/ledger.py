@@ -228,7 +228,11 @@ class Ledger:
 
     def write(self, path: pathlib.Path) -> None:
         """Writes ``ledger.jsonl``, ordered by pseudonym."""
-        lines = []
+        with files.written_whole(path) as file:
+            for line in self._lines():
+                file.write(line.encode())
+
+    def _lines(self) -> Iterator[str]:
         ordered = sorted(self._entries.items(), key=lambda item: item[1].candidate)
         listed = {entry.candidate for entry in self._entries.values()}
         for name, entry in ordered:
@@ -239,8 +243,7 @@ class Ledger:
                 entry = dataclasses.replace(entry, patient=owner[0])
             if entry.image and entry.image not in listed:  # what it is on is not here
                 entry = dataclasses.replace(entry, image=None)
-            lines.append(manifest.ledger_line(entry, sentence=words[0], hint=words[1]))
-        files.write_text(path, "".join(lines))
+            yield manifest.ledger_line(entry, sentence=words[0], hint=words[1])
 
     def _owner(self, name: str) -> Owner | None:
         """Whose a file is, or the file of a part."""

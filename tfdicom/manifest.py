@@ -246,7 +246,7 @@ def class_indices(manifest: Manifest, names: Sequence[str]) -> list[int]:
 CONVERTED, SKIPPED, LEFT_OUT = "converted", "skipped", "left_out"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class LedgerEntry:
     """What became of one candidate.
 
@@ -274,14 +274,19 @@ class LedgerEntry:
     patient: str | None = None
     image: str | None = None
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What it says, by name of the attribute; nothing of what it does not."""
+        values = ((name, getattr(self, name)) for name in self.__slots__)
+        return {name: value for name, value in values if value not in (None, ())}
+
 
 def ledger_line(entry: LedgerEntry, *, sentence: str, hint: str) -> str:
     """One line of ``ledger.jsonl``: the entry with its reason in words."""
-    fields = dict(vars(entry))
+    fields = entry.told
     if entry.reason:
         fields |= {"sentence": sentence, "hint": hint}
-    kept = {name: value for name, value in fields.items() if value not in (None, ())}
-    return json.dumps(kept, sort_keys=True) + "\n"
+    return json.dumps(fields, sort_keys=True) + "\n"
 
 
 def read_ledger(data_dir: str | pathlib.Path) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ from tfdicom.shard_content import ShardContent
 CONVERSION = ".conversion"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ExampleTrace:
     """What of an example must not be in two splits.
 
@@ -146,7 +147,7 @@ def _patient_to_json(one: PatientResult) -> dict[str, Any]:
         "entries": _rows(one.entries, _ENTRY),
         "traces": _rows(one.traces, _TRACE),
         "content": one.content.to_json(),
-        "ledger": [_without_defaults(entry) for entry in one.ledger],
+        "ledger": [entry.told for entry in one.ledger],
         "labels": dict(one.labels),
     }
 
@@ -155,10 +156,9 @@ def _rows(values: Sequence[Any], names: Sequence[str]) -> list[list[Any]]:
     return [[getattr(one, name) for name in names] for one in values]
 
 
-def _without_defaults(entry: LedgerEntry) -> dict[str, Any]:
-    return {
-        name: value for name, value in vars(entry).items() if value not in (None, ())
-    }
+def _once(value: Any) -> Any:
+    """The value; a text is the one object of all that are equal: many recur."""
+    return sys.intern(value) if isinstance(value, str) else value
 
 
 def _patient_from_json(fields: Mapping[str, Any], shard: str) -> PatientResult:
@@ -167,13 +167,16 @@ def _patient_from_json(fields: Mapping[str, Any], shard: str) -> PatientResult:
         plan=fields["plan"],
         sources=dict(fields["sources"]),
         entries=tuple(
-            IndexEntry(shard=shard, **dict(zip(_ENTRY, row, strict=True)))
+            IndexEntry(shard=shard, **dict(zip(_ENTRY, map(_once, row), strict=True)))
             for row in fields["entries"]
         ),
-        traces=tuple(ExampleTrace(*row) for row in fields["traces"]),
+        traces=tuple(ExampleTrace(*map(_once, row)) for row in fields["traces"]),
         content=shard_content.content_from_json(fields["content"]),
         ledger=tuple(
-            LedgerEntry(**{**entry, "findings": tuple(entry.get("findings", ()))})
+            LedgerEntry(
+                **{name: _once(value) for name, value in entry.items()}
+                | {"findings": tuple(map(_once, entry.get("findings", ())))}
+            )
             for entry in fields["ledger"]
         ),
         labels=dict(fields["labels"]),
