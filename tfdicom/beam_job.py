@@ -73,19 +73,17 @@ def _wait_for_server(options: Any) -> None:
       SystemExit: It does not.
     """
     from apache_beam.options import pipeline_options
+    from apache_beam.runners.portability import job_server
 
     endpoint = options.view_as(pipeline_options.PortableOptions).job_endpoint
     if not endpoint or endpoint == "embed":
         return
-    import grpc  # comes with Beam
-
-    with grpc.insecure_channel(endpoint) as channel:
-        try:
-            grpc.channel_ready_future(channel).result(_SECONDS_TO_ANSWER)
-        except grpc.FutureTimeoutError:
-            limit = f"{_SECONDS_TO_ANSWER:.0f} s"
-            print(f"no job server answered at {endpoint} within {limit}")
-            raise SystemExit(NO_SERVER) from None
+    try:
+        job_server.ExternalJobServer(endpoint, _SECONDS_TO_ANSWER).start()
+    except Exception as error:  # of gRPC, which has kinds of its own
+        limit = f"{_SECONDS_TO_ANSWER:.0f} s"
+        print(f"no job server answered at {endpoint} within {limit}")
+        raise SystemExit(NO_SERVER) from error
 
 
 def _refuse_unknown(options: Any, arguments: Sequence[str]) -> None:
