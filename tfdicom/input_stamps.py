@@ -117,6 +117,20 @@ def changed(folder: pathlib.Path, before: Mapping[str, bytes]) -> list[str]:
     return [path for path, one in before.items() if now[path] != one]
 
 
+def refuse(folder: pathlib.Path, changed: Sequence[str]) -> None:
+    """Refuses files that are not those whose headers were read.
+
+    Raises:
+      ValueError: There are some.
+    """
+    if changed:
+        others = f" and {len(changed) - 1} more files" if len(changed) > 1 else ""
+        raise ValueError(
+            f"{folder / changed[0]}{others}: changed while converting; run it again "
+            "when nothing writes to the input folder any more"
+        )
+
+
 def _remote(path: Any) -> bytes:
     """The stamp of the file in the store, whatever copy of it is at hand."""
     try:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import IO
 
 from tfdicom import (
@@ -301,7 +301,7 @@ def _converted(
             )
         )
         del outcome, example, parts  # the next frame needs the room
-    _refuse(job, input_stamps.changed(job.input_dir, stamps))
+    input_stamps.refuse(job.input_dir, input_stamps.changed(job.input_dir, stamps))
     notes.details |= collected.details
     return PatientResult(
         patient.patient,
@@ -340,20 +340,10 @@ def _sources(
             continue  # it is listed when it is read
         if content.changed and path in stamps:  # it may be read at a wrong place
             now = input_stamps.stamp(content.size, content.changed)
-            _refuse(job, [path] if now != stamps[path] else [])
+            input_stamps.refuse(job.input_dir, [path] if now != stamps[path] else [])
         notes.contents[path] = content
         found[job.pseudonyms.of("candidate", path)] = content.digest(job.pseudonyms)
     return dict(sorted(found.items()))
-
-
-def _refuse(job: ShardJob, changed: Sequence[str]) -> None:
-    """Refuses files that are not those whose headers were read."""
-    if changed:
-        others = f" and {len(changed) - 1} more files" if len(changed) > 1 else ""
-        raise ValueError(
-            f"{job.input_dir / changed[0]}{others}: changed while converting; run the "
-            "same command again when nothing writes to the input folder any more"
-        )
 
 
 def patient_outcomes(

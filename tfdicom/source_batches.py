@@ -16,7 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdicom import example_schema, input_pipeline, label_kinds
+from tfdicom import example_schema, input_pipeline, input_stamps, label_kinds
 from tfdicom.announcements import announce
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.example_schema import PIXEL_DTYPES
@@ -266,6 +266,7 @@ def _records(
     folder, rules = decoding.prepared.folder, decoding.prepared.rules
     empty = True
     for name in names:
+        _refuse_changes(decoding, patients[name])
         for outcome in patient_outcomes(folder, rules, patients[name]):
             decoding.ledger.leave(outcome.left)
             example = outcome.example
@@ -277,6 +278,17 @@ def _records(
                 if all(known[place] == "1" for place in needed):
                     yield example_schema.encode(example)
     _end_epoch(decoding, empty)
+
+
+def _refuse_changes(decoding: _Decoding, patient: PatientPlan) -> None:
+    """Refuses files that changed since the plan: their pixels may lie elsewhere."""
+    folder = decoding.prepared.folder
+    stamps = input_stamps.by_path(patient.sources, patient.stamps)
+    try:
+        input_stamps.refuse(folder, input_stamps.changed(folder, stamps))
+    except ValueError as error:
+        decoding.error = error
+        raise
 
 
 def _end_epoch(decoding: _Decoding, empty: bool) -> None:
