@@ -7,7 +7,7 @@ import pytest
 
 from tests.real_data import REPOSITORY
 
-#: As heroku-buildpack-python takes it, in .python-version and, before that, runtime.txt.
+#: As heroku-buildpack-python takes it, first of runtime.txt, then .python-version.
 HEROKU = re.compile(r"(\d+\.\d+)(\.\d+)?")
 #: Cloud Foundry's buildpack looks for a version that it has: of 3.11 it has no 3.11.0,
 #: which is what python-3.11 would ask for.

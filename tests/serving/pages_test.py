@@ -111,15 +111,17 @@ def test_findings_and_labels_are_offered(client):
         ("/?nothing=1", 400, "there is no parameter &#39;nothing&#39;"),
         ("/statistics?dataset=other", 404, "there is no data set &#39;other&#39;"),
         (f"/examples/{'0' * 32}", 404, "there is no example"),
-        ("/examples/../../etc/passwd/augmented", 404, None),
+        ("/examples/../../etc/passwd/augmented", 404, "nothing at this address"),
         (f"/examples/{'0' * 32}/augmented?seeds=99", 400, "seeds=&#39;99&#39;"),
     ],
 )
 def test_what_is_refused(client, address, status, words):
-    if words is None:
-        assert client.get(address, headers=HTML).status_code == status
-    else:
-        assert words in _get(client, address, status)
+    assert words in _get(client, address, status)
+    for headers in ({}, {"Accept": "application/json"}, {"Accept": "*/*"}):
+        answer = client.get(address, headers=headers)
+        assert answer.status_code == status
+        message = served_apps.error_of(answer)["message"]
+        assert words.replace("&#39;", "'") in message
 
 
 def test_texts_of_a_data_set_are_no_html(tmp_path):

@@ -63,8 +63,21 @@ def error_response(error: ApiError) -> flask.Response:
     return response
 
 
+def wants_page() -> bool:
+    """Whether who asks is a browser, which says that it takes HTML."""
+    return "text/html" in flask.request.headers.get("Accept", "")
+
+
+def problem(error: ApiError) -> Any:
+    """An error at a page: a page for browsers, JSON for programs."""
+    if not wants_page():
+        return error_response(error)
+    page = flask.render_template("problem.html", error=error, chosen=None)
+    return page, error.status, error.headers
+
+
 def install(app: flask.Flask) -> None:
-    """Lets every error of an app be answered as JSON."""
+    """Lets every error of an app be answered, as JSON unless it is that of a page."""
     app.register_error_handler(ApiError, error_response)
     app.register_error_handler(HTTPException, _of_flask)
     app.register_error_handler(Exception, _unexpected)
@@ -79,7 +92,8 @@ def _of_flask(error: HTTPException) -> Any:
     found = ApiError(error.code, code, message, hint)
     if error.code == 405 and getattr(error, "valid_methods", None):
         found.headers["Allow"] = ", ".join(sorted(error.valid_methods))  # type: ignore[attr-defined]
-    return error_response(found)
+    # At an address of nothing: one of a page that somebody typed, or a program's.
+    return (problem if flask.request.endpoint is None else error_response)(found)
 
 
 def _unexpected(error: Exception) -> flask.Response:

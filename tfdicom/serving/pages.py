@@ -8,11 +8,12 @@ import flask
 
 from tfdicom.augment.presets import PRESETS
 from tfdicom.serving import api, browsing, statistics_page
-from tfdicom.serving.errors import ApiError
+from tfdicom.serving.errors import ApiError, problem
 from tfdicom.serving.parameters import Parameter, read_query
 from tfdicom.serving.served import Served, ServedDataSet
 
 blueprint = flask.Blueprint("pages", __name__)
+blueprint.register_error_handler(ApiError, problem)
 
 _MENU = (("pages.browse", "Examples"), ("pages.statistics", "Statistics"))
 _PICTURE = 200  # screen pixels, of the pictures of an augmentation
@@ -131,13 +132,6 @@ def statistics() -> str:
             for frame in split["frames"]
         ],
     )
-
-
-@blueprint.errorhandler(ApiError)
-def problem(error: ApiError) -> Any:
-    """An error as a page."""
-    page = flask.render_template("problem.html", error=error, chosen=None)
-    return page, error.status, error.headers
 
 
 def _served() -> Served:

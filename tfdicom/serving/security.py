@@ -9,7 +9,7 @@ from typing import Any
 
 import flask
 
-from tfdicom.serving.errors import ApiError
+from tfdicom.serving.errors import ApiError, wants_page
 from tfdicom.serving.serve_options import PREFIX, ServeOptions
 
 COOKIE = "tfdicom_session"
@@ -63,7 +63,7 @@ def install(app: flask.Flask, options: ServeOptions) -> None:
         endpoint = flask.request.endpoint
         if endpoint in OPEN_ENDPOINTS or is_allowed(options.token, flask.request):
             return None
-        if _is_page(flask.request):
+        if _is_page(flask.request) and wants_page():
             return flask.redirect(flask.url_for("login.login"), 303)
         raise ApiError(
             401,
@@ -82,8 +82,7 @@ def install(app: flask.Flask, options: ServeOptions) -> None:
 
 
 def _is_page(request: flask.Request) -> bool:
-    accepts = request.headers.get("Accept", "")
-    return (request.endpoint or "").startswith("pages.") and "text/html" in accepts
+    return (request.endpoint or "").startswith("pages.")
 
 
 class Prefixed:
