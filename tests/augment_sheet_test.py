@@ -16,6 +16,8 @@ from tfdicom.augment.augment_options import (
     AugmentOptions,
 )
 
+pytestmark = pytest.mark.long
+
 TILE, STEP = 64, 64 + 6
 
 

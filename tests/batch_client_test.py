@@ -15,6 +15,8 @@ import tfdicom
 from tests import served_apps
 from tests.served_apps import TOKEN
 
+pytestmark = pytest.mark.long
+
 
 @contextlib.contextmanager
 def served(app):

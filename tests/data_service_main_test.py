@@ -10,6 +10,8 @@ import tensorflow as tf
 from tests import real_data, service_processes
 from tests.service_processes import Server, free_port
 
+pytestmark = pytest.mark.long
+
 DISPATCHER, WORKER = "--role=dispatcher", "--role=worker"
 
 

@@ -16,6 +16,8 @@ from tfdicom.data_service import SharedWork, shared_batches
 from tfdicom.epoch_callback import EpochCallback
 from tfdicom.input_pipeline import input_fn
 
+pytestmark = pytest.mark.long
+
 EXAMPLES, BATCH = 106, 8
 KEYS = [f"key-{number}" for number in range(EXAMPLES)]
 _service = tf.data.experimental.service
@@ -358,8 +360,7 @@ def _by_key_and_epoch(dataset):
     [
         ("train", {"augment": "standard,flip_left_right=0.5"}),
         ("train", {"num_epochs": 3, "batch_size": 5, "jit_compile": False}),
-        ("train", {"positive_fraction": 0.8, "start_step": 1}),
-        ("train", {"unannotated": "ignore", "image_size": "9,20"}),
+        ("train", {"positive_fraction": 0.8, "start_step": 1, "image_size": "9,20"}),
         ("test", {"training": False}),
     ],
 )

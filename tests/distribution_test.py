@@ -9,6 +9,8 @@ import tensorflow as tf
 from tests import real_data, synthetic
 from tfdicom.input_pipeline import input_fn
 
+pytestmark = pytest.mark.long
+
 FIELDS = {"jit_compile": False, "with_info": True, "unannotated": "ignore"}
 
 

@@ -12,6 +12,8 @@ from tfdicom.input_options import InputOptions
 from tfdicom.manifest import load_manifest
 from tfdicom.plan_reading import plan_reading
 
+pytestmark = pytest.mark.long
+
 
 def _write(folder, **fields):
     patients = {

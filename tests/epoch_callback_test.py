@@ -8,6 +8,8 @@ from tests import synthetic
 from tfdicom.epoch_callback import EpochCallback
 from tfdicom.input_pipeline import input_fn
 
+pytestmark = pytest.mark.long
+
 EPOCHS, STEPS = 4, 3
 FIELDS = {"batch_size": 4, "jit_compile": False}
 

@@ -11,6 +11,8 @@ from tfdicom import dataset_reading
 from tfdicom.input_options import InputOptions
 from tfdicom.input_pipeline import input_fn
 
+pytestmark = pytest.mark.long
+
 PIXEL_ML = 1.5 * 1.25 * 8 / 1000  # of source_folders
 FAST = {"jit_compile": False, "classes": "inner;outer"}
 

@@ -13,6 +13,8 @@ from tfdicom.augment.presets import AugmentOptions
 from tfdicom.input_options import InputOptions
 from tfdicom.input_pipeline import input_fn
 
+pytestmark = pytest.mark.long
+
 ROWS, COLUMNS = 12, 16
 PATIENTS = {
     "a": synthetic.frames(5),

@@ -7,6 +7,8 @@ from scipy import ndimage
 
 from tfdicom import label_forms
 
+pytestmark = pytest.mark.long
+
 RANDOM = np.random.default_rng(6)
 UNKNOWN = 255
 PLANES = RANDOM.choice(

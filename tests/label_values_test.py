@@ -14,6 +14,8 @@ from tfdicom import announcements, label_values
 from tfdicom.input_pipeline import input_fn
 from tfdicom.label_kinds import LabelInfo
 
+pytestmark = pytest.mark.long
+
 ROWS, COLUMNS = 12, 16
 AGE = LabelInfo("age", "number")
 SEX = LabelInfo("sex", "class", ("m", "f"))

@@ -15,6 +15,8 @@ from tfdicom import losses
 from tfdicom.dataset_reading import read_examples
 from tfdicom.input_pipeline import input_fn
 
+pytestmark = pytest.mark.long
+
 ROWS, COLUMNS = 12, 16
 RANDOM = np.random.default_rng(8)
 COVERED = {"options": {"covered_fraction": True}}

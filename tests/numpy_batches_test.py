@@ -11,6 +11,8 @@ import tfdicom
 from tests import source_folders
 from tests.real_data import SAMPLE, SUNNYBROOK, needs_sunnybrook
 
+pytestmark = pytest.mark.long
+
 _CONVERT = tfdicom.ConvertOptions(split="train", id_key_file="public")
 _READ = {"batch_size": 6, "with_info": True, "unannotated": "ignore"}
 

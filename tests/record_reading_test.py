@@ -14,6 +14,8 @@ from tfdicom.manifest import load_manifest
 from tfdicom.plan_reading import plan_reading
 from tfdicom.record_reading import RecordReader
 
+pytestmark = pytest.mark.long
+
 PATIENTS = {
     "a": [*synthetic.frames(2), synthetic.Frame(annotated="01"), synthetic.Frame()],
     "b": synthetic.frames(3),

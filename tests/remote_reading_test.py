@@ -10,6 +10,8 @@ import tfdicom
 from tests import s3_server, synthetic
 from tfdicom import files
 
+pytestmark = pytest.mark.long
+
 PATIENTS = {
     "train": {"a": synthetic.frames(4), "b": synthetic.frames(3)},
     "test": {"c": synthetic.frames(3)},

@@ -13,6 +13,8 @@ from tfdicom.augment.presets import AugmentOptions
 from tfdicom.input_pipeline import input_fn
 from tfdicom.manifest import load_manifest
 
+pytestmark = pytest.mark.long
+
 HEART, CHEST = ("inner", "outer"), ("rv", "outer", "LV")
 # The channels that are asked for, and their places in each of the data sets.
 CLASSES, CLASS_MAP = "outer;inner;rv", "inner=LV"

@@ -20,6 +20,8 @@ from tfdicom.input_pipeline import input_fn
 from tfdicom.manifest import load_manifest
 from tfdicom.plan_reading import plan_reading
 
+pytestmark = pytest.mark.long
+
 PATIENTS = {"train": {"a": synthetic.frames(4), "b": synthetic.frames(3)}}
 each_compression = pytest.mark.parametrize("compression", ["none", "zlib", "gzip"])
 

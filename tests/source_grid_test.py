@@ -11,6 +11,8 @@ from tests import synthetic
 from tfdicom.input_pipeline import input_fn
 from tfdicom.source_grid import to_source_grid
 
+pytestmark = pytest.mark.long
+
 RANDOM = np.random.default_rng(0)
 
 

@@ -12,6 +12,8 @@ from tests import source_folders, synthetic
 from tfdicom.input_options import InputOptions
 from tfdicom.input_pipeline import input_fn
 
+pytestmark = pytest.mark.long
+
 ROWS, COLUMNS = 12, 16
 
 
@@ -177,9 +179,9 @@ MOTIONS = (
 )
 
 
-@pytest.mark.parametrize("dtype", ["int16", "int32"])
 @pytest.mark.parametrize(
-    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)]
+    ("dtype", "jit_compile"),
+    [("int16", False), pytest.param("int32", True, marks=pytest.mark.slow)],
 )
 def test_the_sources_own_spacing_changes_nothing(tmp_path, dtype, jit_compile):
     _write(tmp_path, *synthetic.frames(9, dtype=dtype), split="train")

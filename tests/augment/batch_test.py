@@ -22,6 +22,8 @@ from tfdicom.augment.augment_options import (
 from tfdicom.augment.batch import augment_batch
 from tfdicom.augment_sheet import SHOWN
 
+pytestmark = pytest.mark.long
+
 SIZE = (24, 20)
 RANDOM = np.random.default_rng(3)
 KEYS = ways.KEYS[:5]

@@ -9,6 +9,8 @@ from tests.augment import ways
 from tfdicom.augment import filters
 from tfdicom.augment.augment_options import FILTERS, AugmentOptions
 
+pytestmark = pytest.mark.long
+
 BATCH, ROWS, COLUMNS = len(ways.KEYS), 17, 24
 IMAGE = np.random.default_rng(3).normal(4, 2, (BATCH, ROWS, COLUMNS, 2))
 IMAGE = IMAGE.astype(np.float32)

@@ -10,6 +10,8 @@ from tests.augment import ways
 from tfdicom.augment import artefacts, filters, intensity
 from tfdicom.augment.augment_options import POINTWISE, AugmentOptions
 
+pytestmark = pytest.mark.long
+
 BATCH = len(ways.KEYS)
 RANDOM = np.random.default_rng(0)
 IMAGE = RANDOM.uniform(-1, 3, (BATCH, 13, 10, 2)).astype(np.float32)

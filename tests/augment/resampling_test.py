@@ -10,6 +10,8 @@ from tests.augment import ways
 from tfdicom.augment import resampling, sampling, spatial
 from tfdicom.augment.sampling import Places, Sampling
 
+pytestmark = pytest.mark.long
+
 EVERY_WAY = pytest.mark.parametrize("way", ways.WAYS)
 ROWS, COLUMNS = 40, 37
 IMAGE = np.random.default_rng(2).normal(10, 4, (3, ROWS, COLUMNS, 2))

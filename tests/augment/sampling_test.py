@@ -8,6 +8,8 @@ import tensorflow as tf
 from tfdicom.augment import sampling, spatial
 from tfdicom.augment.sampling import Places, Sampling
 
+pytestmark = pytest.mark.long
+
 BATCH, ROWS, COLUMNS = 2, 23, 18
 RANDOM = np.random.default_rng(5)
 IMAGE = RANDOM.normal(10, 4, (BATCH, ROWS, COLUMNS, 1)).astype(np.float32)

@@ -266,17 +266,36 @@ def test_series_says_slices_and_phases(real):
     assert found["phases"] == [other.phase_index for other in wanted]
 
 
-def test_damage_is_no_secret_and_tells_none(written, tmp_path, caplog):
+def test_damage_is_no_secret_and_tells_no_place(tmp_path, caplog, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "damaged"
     examples = served_apps.write(folder)
     (shard, *_) = sorted(folder.glob("train-*.tfrecord"))
     data = bytearray(shard.read_bytes())
-    data[40] ^= 1
+    data[40] ^= 1  # in the first record
     shard.write_bytes(data)
-    client = served_apps.app_of(folder).test_client()
-    answer = client.get(f"/v1/examples/{examples['train'][0].key}")
-    assert (answer.status_code, error_of(answer)["code"]) == (500, "failed")
-    assert str(tmp_path) not in answer.text
+    for shard_of_test in folder.glob("test-*.tfrecord"):
+        shard_of_test.unlink()
+    app = served_apps.app_of(folder)
+    client = app.test_client()
+    damaged = [examples["train"][0].key, *(one.key for one in examples["test"])]
+    rows = client.get("/v1/examples?q=train").json["examples"]
+    rows += client.get("/v1/examples?split=test").json["examples"]
+    assert [one["key"] for one in rows if one["damaged"]] == damaged
+    assert rows[0]["shape"] == [] and rows[1]["shape"] == [12, 16, 1]
+    for path in ("", ".png", "/pixels", "/history"):
+        answer = client.get(f"/v1/examples/{damaged[0]}{path}")
+        assert (answer.status_code, error_of(answer)["code"]) == (500, "damaged")
+        assert "tfdicom_inspect repair" in error_of(answer)["hint"]
+        assert str(tmp_path) not in answer.text
+    page = client.get(f"/examples/{damaged[0]}", headers={"Accept": "text/html"})
+    assert page.status_code == 500 and f"example {damaged[0]} is damaged" in page.text
+    assert client.get("/").text.count('class="lost"') == 3
+    assert client.get("/statistics").status_code == 200
+    series = client.get("/v1/series/" + rows[1]["series"])
+    assert damaged[0] not in series.json["keys"] and len(series.json["keys"]) == 3
+    app.extensions["tfdicom"].data_set(None).read_facts()
+    assert client.get("/v1/datasets").json["datasets"][0]["facts_complete"]
     assert shard.name in caplog.text  # the log says it
 
 

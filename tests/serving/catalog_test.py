@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-import threading
 import time
 
 import numpy as np
@@ -13,13 +12,14 @@ from tests import served_apps
 from tfdicom import dataset_index, dataset_reading, example_schema, files
 from tfdicom.manifest import LEDGER, load_manifest
 from tfdicom.serving import catalog, searching
+from tfdicom.serving.data_sets import Served
 from tfdicom.serving.serve_options import ServeOptions
-from tfdicom.serving.served import open_data_sets
+from tfdicom.serving.served import open_data_set
 from tfdicom.shard_results import CONVERSION
 
 
 def served(folder):
-    return next(iter(open_data_sets(ServeOptions(data_dir=str(folder))).values()))
+    return open_data_set(str(folder))
 
 
 def test_columns(tmp_path):
@@ -44,7 +44,7 @@ def test_facts_are_read_once_and_kept(tmp_path, monkeypatch):
     served_apps.write(tmp_path / "d")
     first = served(tmp_path / "d")
     assert not first.catalog.facts.complete
-    first.read_facts(threading.Event())
+    first.read_facts()
     assert first.catalog.facts.complete and first.catalog.facts_file.exists()
     again = served(tmp_path / "d")
     assert again.catalog.facts.complete
@@ -93,10 +93,10 @@ def test_two_of_one_name(tmp_path):
         served_apps.write(tmp_path / name / "d")
     options = ServeOptions(data_dir=f"{tmp_path}/a/d,{tmp_path}/b/d")
     with pytest.raises(ValueError, match="two data sets are called 'd'"):
-        open_data_sets(options)
+        Served(options)
     shutil.move(tmp_path / "b" / "d", tmp_path / "b" / "e")
     options = ServeOptions(data_dir=f"{tmp_path}/a/d,{tmp_path}/b/e")
-    assert list(open_data_sets(options)) == ["d", "e"]
+    assert Served(options).names == ("d", "e")
 
 
 @pytest.mark.slow
