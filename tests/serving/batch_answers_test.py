@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 import tfdicom
-from tests import served_apps
+from tests import served_apps, synthetic
 from tests.served_apps import error_of
 from tfdicom.serving import batch_formats
 
@@ -109,11 +109,15 @@ def test_an_augmented_example(client):
         assert answer.content_type == "image/png", answer.data
         return np.asarray(Image.open(io.BytesIO(answer.data)))
 
-    first = picture("epoch=0&augment=light")
+    plain, bright = "augment=none", "augment=brightness=1,brightness_probability=1"
+    first = picture(f"epoch=0&{bright}")
     assert first.shape == (12, 16, 3)
-    np.testing.assert_array_equal(first, picture("epoch=0&augment=light"))
-    assert (first != picture("epoch=1&augment=light")).any()
-    assert picture("size=64&augment=light").shape == (48, 64, 3)
+    np.testing.assert_array_equal(first, picture(f"epoch=0&{bright}"))
+    assert (first != picture(f"epoch=1&{bright}")).any()
+    assert picture(f"size=64&{bright}").shape == (48, 64, 3)
+    # In the window of the image as it is: a change of all grey values shows.
+    differ = first.astype(int) - picture(plain)
+    assert abs(differ.mean()) > 5
     found = batch_formats.read_npz(
         client.get(f"{path}&augment=none&format=npz&normalize=none").data
     )
@@ -122,6 +126,21 @@ def test_an_augmented_example(client):
         found["image"][0], np.frombuffer(shown, "<f4").reshape(12, 16, 1)
     )
     assert (found["mask"][0, ..., 1] == 255).all()  # outer was not annotated
+
+
+def test_an_augmented_example_among_others_of_another_kind(tmp_path):
+    """A batch of them is refused, a picture of one is not."""
+    kinds = [(12, 16, 1), (12, 16, 3)]
+    frames = [synthetic.Frame(shape=one, dtype="uint8", modality="XC") for one in kinds]
+    written = synthetic.write_dataset(tmp_path / "mixed", {"train": {"p": frames}})
+    client = served_apps.app_of(tmp_path / "mixed").test_client()
+    assert client.get("/v1/batch?batch_size=1").status_code == 400
+    for example in written["train"]:
+        path = f"/v1/augmented/{example.key}?augment=none&format=npz"
+        answer = client.get(path)
+        assert answer.status_code == 200, answer.text
+        found = batch_formats.read_npz(answer.data)
+        assert found["image"].shape == (1, *example.shape)
 
 
 def test_an_example_augmented_as_in_training(client, folder):

@@ -155,13 +155,18 @@ def _json(fields: dict[str, Any], arrays: dict[str, np.ndarray]) -> flask.Respon
 
 def augmented(served: Served, values: dict[str, Any]) -> Any:
     """``/v1/augmented/{key}``."""
-    one = served.data_set(values["dataset"])
-    place = one.place_of(values["key"])
-    one.learn(place)
-    facts = one.catalog.facts
+    whole = served.data_set(values["dataset"])
+    place = whole.place_of(values["key"])
+    whole.learn(place)
+    facts, split = whole.catalog.facts, whole.split_of(place)
+    rows, columns, samples = (
+        int(one[place]) for one in (facts.rows, facts.columns, facts.samples)
+    )
+    alike = served.tools.setdefault("alike", functools.lru_cache(_PLANS)(_alike))
+    one = alike(_Hashed(whole), split, (rows, columns, samples))
     given = {name: values[name] for name in AUGMENT_OPTIONS}
     if given["image_size"] is None and given["target_spacing"] is None:
-        given["image_size"] = f"{facts.rows[place]},{facts.columns[place]}"
+        given["image_size"] = f"{rows},{columns}"
     options = _options(
         augment=values["augment"],
         batch_size=1,
@@ -169,24 +174,45 @@ def augmented(served: Served, values: dict[str, Any]) -> Any:
         unannotated=IGNORE if one.manifest.classes else DROP,
         **given,
     )
-    split = one.split_of(place)
     _check(served, one, split, options)
     with served.tools["gate"].entered():
         maker = _makers(served).get(one, split, options)
-        at = maker.place_in_table(place)
+        at = np.array([maker.place_in_table(place)])
         turn = np.array([[values["epoch"], 0, 0]], np.int64)
-        arrays = maker.finish(np.array([at]), turn, options.seed)
-    if values["format"] == "npz":
-        return _npz(arrays)
-    picture = _picture(arrays, values["mask"])
+        arrays = maker.finish(at, turn, options.seed)
+        if values["format"] == "npz":
+            return _npz(arrays)
+        plain = dataclasses.replace(options, augment="none")
+        unchanged = _makers(served).get(one, split, plain).finish(at, turn, 0)
+    span = np.percentile(unchanged["image"], (1, 99))
+    picture = _picture(arrays, tuple(span), values["mask"])
     data = pictures.scaled_png(picture, values["size"])
     return flask.Response(data, mimetype=PNG)
 
 
-def _picture(arrays: dict[str, np.ndarray], opacity: float) -> np.ndarray:
-    image = arrays["image"][0]
-    low, high = np.percentile(image, (1, 99))
-    picture = pictures.shown(image, float(low), float(high))
+def _alike(hashed: _Hashed, split: str, shape: tuple[int, int, int]) -> ServedDataSet:
+    """The data set as if its split had images of one shape alone.
+
+    A batch holds images of one kind; here one example is wanted, whatever the others
+    are.
+    """
+    one = hashed.one
+    frames = one.manifest.splits[split].frames
+    chosen = tuple(frame for frame in frames if tuple(frame.shape) == shape)
+    if len(chosen) == len(frames):
+        return one
+    part = dataclasses.replace(one.manifest.splits[split], frames=chosen)
+    manifest = dataclasses.replace(
+        one.manifest, splits={**one.manifest.splits, split: part}
+    )
+    words = " x ".join(map(str, shape))
+    return dataclasses.replace(one, name=f"{one.name} ({words})", manifest=manifest)
+
+
+def _picture(
+    arrays: dict[str, np.ndarray], span: tuple[float, float], opacity: float
+) -> np.ndarray:
+    picture = pictures.shown(arrays["image"][0], *span)
     if "mask" not in arrays or not opacity:
         return picture
     masks = np.moveaxis(arrays["mask"][0], 2, 0)
