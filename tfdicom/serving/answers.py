@@ -70,6 +70,7 @@ _ROW = _object(
     classes=_map(_SEEN),
     findings=_list(_TEXT),
     labels=_map(_TEXT),
+    damaged=_YES_NO,
 )
 EXAMPLES = _object(
     dataset=_TEXT,

@@ -10,10 +10,10 @@ import flask
 
 from tfdicom import example_schema
 from tfdicom.serving import descriptions, openapi, pictures, searching
+from tfdicom.serving.data_sets import Served
 from tfdicom.serving.errors import ApiError
 from tfdicom.serving.parameters import read_query
 from tfdicom.serving.routes import BINARY, PNG, TEXT, Route
-from tfdicom.serving.served import Served
 from tfdicom.version import VERSION
 
 Values = dict[str, Any]
@@ -25,7 +25,7 @@ _GZIP_FROM, _GZIP_TO = 1 << 10, 1 << 24  # bytes
 
 def datasets(served: Served, values: Values) -> Any:
     """``/v1/datasets``."""
-    found = [descriptions.data_set(one) for one in served.data_sets.values()]
+    found = [descriptions.data_set(served.data_set(name)) for name in served.names]
     return {"datasets": found}
 
 

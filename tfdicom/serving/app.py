@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import mmap
-import threading
 import time
 
 import flask
 
 from tfdicom.serving import api, errors, login, pages, security
+from tfdicom.serving.data_sets import Served
 from tfdicom.serving.limits import Gate, Rate
 from tfdicom.serving.metrics import Metrics
 from tfdicom.serving.routes import routes
 from tfdicom.serving.serve_options import ServeOptions
-from tfdicom.serving.served import Served, open_data_sets
 
 _LONGEST_BODY = 4096  # bytes: a login form
 _LONGEST_QUERY = 4096
 
 
 def create_app(
-    options: ServeOptions, *, table: mmap.mmap | None = None, row: int = 0
+    options: ServeOptions,
+    *,
+    table: mmap.mmap | None = None,
+    row: int = 0,
+    may_wait: bool = False,
 ) -> flask.Flask:
     """Makes the application of one process.
 
@@ -31,6 +35,8 @@ def create_app(
       options: How to serve.
       table: Of ``metrics.table_for``, where several processes count together.
       row: Number of this process among them.
+      may_wait: Whether a data set that cannot be read now is tried again at each
+        request, instead of raising: it may just be written.
 
     Raises:
       FileNotFoundError: There is no data set.
@@ -40,7 +46,14 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = _LONGEST_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False
-    served = Served(options, open_data_sets(options))
+    served = Served(options)
+    try:
+        served.open()
+    except (OSError, ValueError) as error:
+        if not may_wait:
+            raise
+        logging.getLogger("tfdicom.serving").error("%s", error)
+    atexit.register(served.close)
     table_of_routes = routes(options)
     served.tools.update(
         routes=table_of_routes,
@@ -56,7 +69,6 @@ def create_app(
     app.register_blueprint(login.blueprint)
     app.register_blueprint(pages.blueprint)
     app.wsgi_app = security.Prefixed(app.wsgi_app, options.url_prefix)  # type: ignore[method-assign]
-    _read_facts(served)
     return app
 
 
@@ -90,17 +102,3 @@ def _measure(app: flask.Flask, served: Served) -> None:
     @app.teardown_request
     def forget(error: BaseException | None) -> None:
         figures.add("requests_in_progress", -1)
-
-
-def _read_facts(served: Served) -> None:
-    """Lets a thread read, beside the answers, what searching wants to know."""
-    stop = threading.Event()
-    served.tools["stop"] = stop
-    atexit.register(stop.set)
-
-    def read() -> None:
-        for one in served.data_sets.values():
-            if not one.catalog.facts.complete:
-                one.read_facts(stop)
-
-    threading.Thread(target=read, name="facts", daemon=True).start()

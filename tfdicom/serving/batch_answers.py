@@ -14,6 +14,7 @@ from tfdicom.input_plan import InputPlan
 from tfdicom.plan_reading import plan_reading
 from tfdicom.serving import batch_formats, pictures
 from tfdicom.serving.batch_maker import Batch, BatchMakers
+from tfdicom.serving.data_sets import Served
 from tfdicom.serving.errors import ApiError
 from tfdicom.serving.routes import (
     AUGMENT_OPTIONS,
@@ -23,7 +24,7 @@ from tfdicom.serving.routes import (
     PNG,
     TFRECORD,
 )
-from tfdicom.serving.served import Served, ServedDataSet
+from tfdicom.serving.served import ServedDataSet
 
 _PLANS = 256
 _LONGEST_STEP = 16.0  # source pixels
@@ -66,7 +67,7 @@ def _check(
       ApiError: 400: the data set cannot give it. 413: it is too much.
     """
     plans = served.tools.setdefault("plans", functools.lru_cache(_PLANS)(_planned))
-    plan = plans(_Hashed(one), split, dataclasses.replace(options, seed=0))
+    plan = plans(one, split, dataclasses.replace(options, seed=0))
     rows, columns = (max(pair) for pair in zip(plan.size, plan.shape, strict=False))
     channels = plan.shape[2] + plan.planes
     numbers = rows * columns * channels * options.batch_size
@@ -87,21 +88,7 @@ def _check(
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Hashed:
-    """A data set as a key of a cache: itself, not what it holds."""
-
-    one: ServedDataSet
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashed) and other.one is self.one
-
-    def __hash__(self) -> int:
-        return hash(self.one.name)
-
-
-def _planned(hashed: _Hashed, split: str, options: InputOptions) -> InputPlan:
-    one = hashed.one
+def _planned(one: ServedDataSet, split: str, options: InputOptions) -> InputPlan:
     try:
         return plan_reading([one.manifest], split, options, names=[one.name])
     except ValueError as error:
@@ -157,13 +144,13 @@ def augmented(served: Served, values: dict[str, Any]) -> Any:
     """``/v1/augmented/{key}``."""
     whole = served.data_set(values["dataset"])
     place = whole.place_of(values["key"])
-    whole.learn(place)
+    whole.record(place)
     facts, split = whole.catalog.facts, whole.split_of(place)
     rows, columns, samples = (
         int(one[place]) for one in (facts.rows, facts.columns, facts.samples)
     )
     alike = served.tools.setdefault("alike", functools.lru_cache(_PLANS)(_alike))
-    one = alike(_Hashed(whole), split, (rows, columns, samples))
+    one = alike(whole, split, (rows, columns, samples))
     given = {name: values[name] for name in AUGMENT_OPTIONS}
     if given["image_size"] is None and given["target_spacing"] is None:
         given["image_size"] = f"{rows},{columns}"
@@ -190,13 +177,14 @@ def augmented(served: Served, values: dict[str, Any]) -> Any:
     return flask.Response(data, mimetype=PNG)
 
 
-def _alike(hashed: _Hashed, split: str, shape: tuple[int, int, int]) -> ServedDataSet:
+def _alike(
+    one: ServedDataSet, split: str, shape: tuple[int, int, int]
+) -> ServedDataSet:
     """The data set as if its split had images of one shape alone.
 
     A batch holds images of one kind; here one example is wanted, whatever the others
     are.
     """
-    one = hashed.one
     frames = one.manifest.splits[split].frames
     chosen = tuple(frame for frame in frames if tuple(frame.shape) == shape)
     if len(chosen) == len(frames):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import logging
 import threading
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -25,8 +26,9 @@ from tfdicom.input_plan import InputPlan
 from tfdicom.kernel import as_written, keep_freed_memory
 from tfdicom.plan_reading import plan_reading
 from tfdicom.serving.errors import ApiError
-from tfdicom.serving.served import ServedDataSet
+from tfdicom.serving.served import ServedDataSet, damage
 
+_LOG = logging.getLogger("tfdicom.serving")
 _CONFIGURATIONS = 8
 _EPOCHS = 16
 
@@ -65,12 +67,16 @@ def plan_batches(
       the examples of the plan's table.
 
     Raises:
-      ApiError: 400: the data set cannot give the balance that is asked for.
-      OSError, ValueError: The data set is damaged.
+      ApiError: 400: the data set cannot give the balance that is asked for. 500: a
+        shard is missing, or is not what the manifest says.
     """
     plan = plan_reading([one.manifest], split, options, names=[one.name])
-    table = example_table.read_table([str(one.folder)], plan)
-    places = [one.catalog.places[key.decode()] for key in table.keys]
+    try:
+        table = example_table.read_table([str(one.folder)], plan)
+        places = [one.catalog.places[key.decode()] for key in table.keys]
+    except (OSError, ValueError, KeyError) as error:
+        _LOG.error("%s: %s", one.name, error)
+        raise damage(f"a shard of the data set {one.name!r} is damaged") from error
     announce(plan, split)
     try:
         groups = example_groups(table, plan)
@@ -117,8 +123,7 @@ class BatchMaker:
           step: From 0, on through the epochs.
 
         Raises:
-          OSError: A record cannot be read.
-          ValueError: A record is damaged.
+          ApiError: 500: a record is damaged.
         """
         turns = self.turns(seed, step)
         arrays = self.finish(turns[:, 0], turns[:, 1:], seed)
@@ -170,8 +175,7 @@ class BatchMaker:
           turns: int64 ``[n, 3]``, of ``epoch_order``.
           seed: Of the random numbers.
         """
-        catalog, records = self._one.catalog, self._one.records
-        read = [records.read(*catalog.record_of(self._places[at])) for at in places]
+        read = [self._one.record(self._places[at]) for at in places]
         with tf.device("CPU"):  # as the pipeline's maps are
             element = self._finished(
                 tf.constant(read), tf.constant(turns), tf.constant(seed, tf.int64)
@@ -245,7 +249,7 @@ class BatchMakers:
 
     def get(self, one: ServedDataSet, split: str, options: InputOptions) -> BatchMaker:
         """The maker of a configuration; the seed of the options does not count."""
-        key = (one.name, split, dataclasses.replace(options, seed=0))
+        key = (one, split, dataclasses.replace(options, seed=0))
         with self._lock:
             slot = self._found.pop(key, None) or _Slot()
             self._found[key] = slot

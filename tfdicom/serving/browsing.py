@@ -10,8 +10,9 @@ from typing import Any
 import flask
 
 from tfdicom.serving import descriptions
+from tfdicom.serving.data_sets import Served
 from tfdicom.serving.parameters import Parameter
-from tfdicom.serving.served import Served, ServedDataSet
+from tfdicom.serving.served import ServedDataSet
 
 #: Side of the pictures, screen pixels.
 THUMBNAIL = 176
@@ -123,6 +124,7 @@ def card(
         "patient": row["patient"][:_SHORT],
         "classes": classes,
         "findings": row["findings"],
+        "damaged": row["damaged"],
     }
 
 

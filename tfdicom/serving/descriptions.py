@@ -77,7 +77,7 @@ def _patients(splits: Any) -> int:
 
 def row(one: ServedDataSet, place: int) -> dict[str, Any]:
     """What a search says of an example."""
-    one.learn(place)
+    is_known = one.learn(place)
     catalog, facts = one.catalog, one.catalog.facts
     seen = zip(
         one.manifest.class_names,
@@ -94,7 +94,8 @@ def row(one: ServedDataSet, place: int) -> dict[str, Any]:
         "series": facts.text("series", place),
         "modality": facts.text("modality", place),
         "shape": [
-            int(getattr(facts, name)[place]) for name in ("rows", "columns", "samples")
+            int(getattr(facts, name)[place])
+            for name in (("rows", "columns", "samples") if is_known else ())
         ],
         "slice_index": index if index >= 0 else None,
         "phase_index": phase if phase >= 0 else None,
@@ -108,6 +109,7 @@ def row(one: ServedDataSet, place: int) -> dict[str, Any]:
         },
         "findings": findings_of(one, place),
         "labels": facts.label_texts(place),
+        "damaged": bool(facts.damaged[place]),
     }
 
 

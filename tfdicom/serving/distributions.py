@@ -65,8 +65,7 @@ def grey_values(one: ServedDataSet) -> tuple[Distribution, Distribution] | None:
     edges = _edges(known)
     by_split = {name: np.zeros(_BINS, np.int64) for name in one.catalog.splits}
     by_class = {name: np.zeros(_BINS, np.int64) for name in one.manifest.class_names}
-    for place in _places(one):
-        example = one.example(place)
+    for place, example in one.readable(_places(one)):
         values = pictures.modality_values(example)
         kept = _not_padding(example)
         by_split[one.split_of(place)] += np.histogram(values[kept], edges)[0]

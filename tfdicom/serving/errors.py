@@ -76,11 +76,18 @@ def problem(error: ApiError) -> Any:
     return page, error.status, error.headers
 
 
+def page_failed(error: Exception) -> Any:
+    """What nobody foresaw, at a page."""
+    return problem(_unexpected(error))
+
+
 def install(app: flask.Flask) -> None:
     """Lets every error of an app be answered, as JSON unless it is that of a page."""
     app.register_error_handler(ApiError, error_response)
     app.register_error_handler(HTTPException, _of_flask)
-    app.register_error_handler(Exception, _unexpected)
+    app.register_error_handler(
+        Exception, lambda error: error_response(_unexpected(error))
+    )
 
 
 def _of_flask(error: HTTPException) -> Any:
@@ -96,13 +103,11 @@ def _of_flask(error: HTTPException) -> Any:
     return (problem if flask.request.endpoint is None else error_response)(found)
 
 
-def _unexpected(error: Exception) -> flask.Response:
+def _unexpected(error: Exception) -> ApiError:
     _LOG.error("%s: %s", flask.request.path, error, exc_info=error)
-    return error_response(
-        ApiError(
-            500,
-            "failed",
-            "the server failed at this request",
-            "its log says why; tfdicom_inspect verify finds damage of a data set",
-        )
+    return ApiError(
+        500,
+        "failed",
+        "the server failed at this request",
+        "its log says why; tfdicom_inspect verify finds damage of a data set",
     )

@@ -43,6 +43,7 @@ class Facts:
       pixels: int64 ``[n, classes]``; -1 where unknown.
       labels: int32 ``[n, labels]``: places in ``words``.
       known: bool ``[n]``: whether the record was read.
+      damaged: bool ``[n]``: whether it could not be when it was last tried; not kept.
     """
 
     TEXTS = ("patient", "series", "modality")
@@ -65,6 +66,7 @@ class Facts:
         self.pixels = np.full((count, classes), UNKNOWN, np.int64)
         self.labels = np.full((count, len(labels)), UNKNOWN, np.int32)
         self.known = np.zeros(count, bool)
+        self.damaged = np.zeros(count, bool)
 
     patient: np.ndarray
     series: np.ndarray
@@ -77,8 +79,8 @@ class Facts:
 
     @property
     def complete(self) -> bool:
-        """Whether every record was read."""
-        return bool(self.known.all())
+        """Whether every record was read that can be."""
+        return bool((self.known | self.damaged).all())
 
     def code(self, column: str, text: str) -> int:
         """The number that stands for a text in a column."""

@@ -8,12 +8,14 @@ import flask
 
 from tfdicom.augment.presets import PRESETS
 from tfdicom.serving import api, browsing, statistics_page
-from tfdicom.serving.errors import ApiError, problem
+from tfdicom.serving.data_sets import Served
+from tfdicom.serving.errors import ApiError, page_failed, problem
 from tfdicom.serving.parameters import Parameter, read_query
-from tfdicom.serving.served import Served, ServedDataSet
+from tfdicom.serving.served import ServedDataSet
 
 blueprint = flask.Blueprint("pages", __name__)
 blueprint.register_error_handler(ApiError, problem)
+blueprint.register_error_handler(Exception, page_failed)
 
 _MENU = (("pages.browse", "Examples"), ("pages.statistics", "Statistics"))
 _PICTURE = 200  # screen pixels, of the pictures of an augmentation
@@ -152,10 +154,10 @@ def _data_set_of(key: str, asked: dict[str, Any]) -> tuple[ServedDataSet, str | 
     """The data set that holds an example, and the name that was given for it.
 
     Raises:
-      ApiError: 404: there is none.
+      ApiError: 404: there is none. 500: its record is damaged.
     """
     one = _served().data_set(asked["dataset"])
-    one.place_of(key)
+    one.record(one.place_of(key))
     return one, asked["dataset"]
 
 
@@ -163,7 +165,7 @@ def _page(template: str, one: ServedDataSet, chosen: str | None, **values: Any) 
     return flask.render_template(
         template,
         data_set=one,
-        data_sets=list(_served().data_sets),
+        data_sets=_served().names,
         chosen=chosen,
         pages=_MENU,
         **values,

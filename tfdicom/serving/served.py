@@ -1,29 +1,32 @@
-"""The data sets that a server shows, and what it knows of each."""
+"""One data set as the server shows it: its examples, found and read."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 import pathlib
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from tfdicom import example_schema, files
 from tfdicom.example_schema import FrameExample
-from tfdicom.manifest import Manifest, load_manifest
+from tfdicom.files import Stamp
+from tfdicom.manifest import MANIFEST, Manifest, load_manifest
 from tfdicom.serving.catalog import Catalog, read_catalog
 from tfdicom.serving.errors import ApiError, busy
 from tfdicom.serving.record_store import RecordStore
-from tfdicom.serving.serve_options import ServeOptions
 
+_LOG = logging.getLogger("tfdicom.serving")
 _RECORDS_AT_ONCE = 16
 _REST_SECONDS = 0.002  # in which requests are answered
+_DAMAGE_TOLD = 20  # examples of which the log says more than their number
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class ServedDataSet:
     """One data set.
 
@@ -33,6 +36,8 @@ class ServedDataSet:
       manifest: Its manifest.
       catalog: Its examples.
       records: Its records.
+      stamp: Of the manifest, before it was read.
+      closed: Set when it is no longer shown.
     """
 
     name: str
@@ -40,6 +45,8 @@ class ServedDataSet:
     manifest: Manifest
     catalog: Catalog
     records: RecordStore
+    stamp: Stamp | None
+    closed: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -62,18 +69,59 @@ class ServedDataSet:
             )
         return place
 
-    def example(self, place: int) -> FrameExample:
-        """The example at a place, read and checked."""
-        record = self.records.read(*self.catalog.record_of(place))
-        if not self.catalog.facts.known[place]:
-            self.catalog.facts.learn(place, record)
-        return example_schema.decode(record)
+    def record(self, place: int) -> bytes:
+        """The record at a place, as it is stored, checked.
 
-    def learn(self, place: int) -> None:
-        """Reads what searching wants to know of an example, unless it is known."""
-        if not self.catalog.facts.known[place]:
+        Raises:
+          ApiError: 500: it is damaged, or its shard is missing.
+        """
+        facts = self.catalog.facts
+        try:
             record = self.records.read(*self.catalog.record_of(place))
-            self.catalog.facts.learn(place, record)
+            if not facts.known[place]:
+                facts.learn(place, record)
+        except (OSError, ValueError, KeyError) as error:
+            raise self._damaged(place, error) from error
+        facts.damaged[place] = False
+        return record
+
+    def example(self, place: int) -> FrameExample:
+        """The example at a place, read and checked.
+
+        Raises:
+          ApiError: 500: its record is damaged, or its shard is missing.
+        """
+        record = self.record(place)
+        try:
+            return example_schema.decode(record)
+        except (ValueError, KeyError) as error:
+            raise self._damaged(place, error) from error
+
+    def readable(self, places: Iterable[int]) -> Iterator[tuple[int, FrameExample]]:
+        """Places with their examples; those that cannot be read are left out."""
+        for place in places:
+            with contextlib.suppress(ApiError):
+                yield place, self.example(place)
+
+    def learn(self, place: int) -> bool:
+        """Reads what searching wants to know of an example, unless it is known.
+
+        Returns:
+          Whether it is known now; its record may be damaged.
+        """
+        facts = self.catalog.facts
+        if not facts.known[place] and not facts.damaged[place]:
+            with contextlib.suppress(ApiError):
+                self.record(place)
+        return bool(facts.known[place])
+
+    def _damaged(self, place: int, error: Exception) -> ApiError:
+        """Marks an example as damaged; the answer to whoever asks for it."""
+        facts, key = self.catalog.facts, self.catalog.keys[place].decode()
+        if not facts.damaged[place] and facts.damaged.sum() < _DAMAGE_TOLD:
+            _LOG.error("%s: example %s cannot be read: %s", self.name, key, error)
+        facts.damaged[place] = True
+        return damage(f"the record of example {key} is damaged or missing")
 
     def split_of(self, place: int) -> str:
         """Name of an example's split."""
@@ -119,78 +167,55 @@ class ServedDataSet:
             404, "no_series", f"there is no series {series[:64]!r}", "see /v1/examples"
         )
 
-    def read_facts(self, stop: threading.Event) -> None:
+    def read_facts(self) -> None:
         """Reads what is not known of every example, and keeps it; for a thread."""
         facts = self.catalog.facts
         for place in np.flatnonzero(~facts.known):
-            if stop.is_set():
+            if self.closed.is_set():
                 return
             self.learn(int(place))
             if place % _RECORDS_AT_ONCE == 0:
                 time.sleep(_REST_SECONDS)
+        if facts.damaged.any():
+            count = int(facts.damaged.sum())
+            _LOG.error("%s: %d examples cannot be read", self.name, count)
         facts.save(self.catalog.facts_file)
 
 
-@dataclasses.dataclass(frozen=True)
-class Served:
-    """All that the handlers need.
-
-    Attributes:
-      options: How to serve.
-      data_sets: By name.
-      tools: What other modules keep here: limits, metrics, batches.
-    """
-
-    options: ServeOptions
-    data_sets: Mapping[str, ServedDataSet]
-    tools: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    def data_set(self, name: str | None) -> ServedDataSet:
-        """A data set by its name, the first if none is given.
-
-        Raises:
-          ApiError: 404: there is none of that name.
-        """
-        if name is None:
-            return next(iter(self.data_sets.values()))
-        if name not in self.data_sets:
-            raise ApiError(
-                404,
-                "no_data_set",
-                f"there is no data set {name[:80]!r}",
-                f"there is {', '.join(self.data_sets)}",
-            )
-        return self.data_sets[name]
+def damage(message: str) -> ApiError:
+    """500: a part of the data set cannot be read."""
+    return ApiError(
+        500,
+        "damaged",
+        message,
+        "tfdicom_inspect verify says what is damaged, tfdicom_inspect repair mends it",
+    )
 
 
-def open_data_sets(options: ServeOptions) -> dict[str, ServedDataSet]:
-    """Opens the data sets, by the names of their folders.
+def name_of(text: str) -> str:
+    """What clients call the data set of a folder."""
+    folder = files.path_of(text)
+    return folder.name or folder.absolute().name or "data"
+
+
+def stamp_of(folder: pathlib.Path) -> Stamp | None:
+    """What tells whether the data set of a folder has changed; None: there is none."""
+    try:
+        return files.stamp(folder / MANIFEST)
+    except OSError:
+        return None
+
+
+def open_data_set(text: str) -> ServedDataSet:
+    """Opens the data set of a folder.
 
     Raises:
       FileNotFoundError: There is no data set, or no index.
-      ValueError: One cannot be read, or two have the same name.
+      OSError, ValueError: It cannot be read.
     """
-    found: dict[str, ServedDataSet] = {}
-    for text in options.data_dirs:
-        folder = files.path_of(text)
-        name = folder.name or folder.absolute().name or "data"
-        if name in found:
-            raise ValueError(
-                f"data_dir: two data sets are called {name!r}; rename a folder"
-            )
-        whole = load_manifest(text)
-        records = RecordStore(folder, whole.compression)
-        catalog = read_catalog(folder, whole)
-        found[name] = ServedDataSet(name, folder, whole, catalog, records)
-    return found
-
-
-def check_data_sets(options: ServeOptions) -> None:
-    """Whether the data sets are there, quickly: for who starts the processes.
-
-    Raises:
-      FileNotFoundError: There is no data set.
-      ValueError: One cannot be read, or none is named.
-    """
-    for text in options.data_dirs:
-        load_manifest(text)
+    folder = files.path_of(text)
+    stamp = stamp_of(folder)  # before it is read, so that no change is missed
+    whole = load_manifest(text)
+    records = RecordStore(folder, whole.compression)
+    catalog = read_catalog(folder, whole)
+    return ServedDataSet(name_of(text), folder, whole, catalog, records, stamp)

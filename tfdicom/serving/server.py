@@ -13,10 +13,10 @@ import flask
 from gunicorn.app.base import BaseApplication
 
 from tfdicom.serving.app import create_app
+from tfdicom.serving.data_sets import check_data_sets
 from tfdicom.serving.metrics import table_for
 from tfdicom.serving.routes import routes
 from tfdicom.serving.serve_options import ServeOptions
-from tfdicom.serving.served import check_data_sets
 
 _GRACEFUL_SECONDS = 25  # platforms wait some 30 before they kill
 _STARTING_SECONDS = 300  # in which a process has to read the index
