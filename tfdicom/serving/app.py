@@ -9,7 +9,7 @@ import time
 
 import flask
 
-from tfdicom.serving import api, errors, login, pages, security
+from tfdicom.serving import api, errors, login, pages, security, warming
 from tfdicom.serving.data_sets import Served
 from tfdicom.serving.limits import Gate, Rate
 from tfdicom.serving.metrics import Metrics
@@ -69,6 +69,8 @@ def create_app(
     app.register_blueprint(login.blueprint)
     app.register_blueprint(pages.blueprint)
     app.wsgi_app = security.Prefixed(app.wsgi_app, options.url_prefix)  # type: ignore[method-assign]
+    if options.warm_up:
+        warming.start(served)
     return app
 
 

@@ -32,14 +32,32 @@ _LONGEST_STEP = 16.0  # source pixels
 
 def batch(served: Served, values: dict[str, Any]) -> Any:
     """``/v1/batch``."""
-    one = served.data_set(values["dataset"])
-    names = ("batch_size", *BATCH_OPTIONS)
-    options = _options(**{name: values[name] for name in names})
-    _check(served, one, values["split"], options)
+    one, options = _wanted(served, values)
     with served.tools["gate"].entered():
         maker = _makers(served).get(one, values["split"], options)
         made = maker.batch(options.seed, values["step"])
         return _answer(served, made, one, values)
+
+
+def make_ahead(served: Served, values: dict[str, Any]) -> None:
+    """Makes the batch that ``/v1/batch`` would answer, for nobody.
+
+    Raises:
+      ApiError: 400: the data set cannot give it. 413: it is too much. 500: it is
+        damaged.
+    """
+    one, options = _wanted(served, values)
+    _makers(served).get(one, values["split"], options).batch(0, values["step"])
+
+
+def _wanted(
+    served: Served, values: dict[str, Any]
+) -> tuple[ServedDataSet, InputOptions]:
+    one = served.data_set(values["dataset"])
+    names = ("batch_size", *BATCH_OPTIONS)
+    options = _options(**{name: values[name] for name in names})
+    _check(served, one, values["split"], options)
+    return one, options
 
 
 def _options(**values: Any) -> InputOptions:

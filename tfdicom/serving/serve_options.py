@@ -79,6 +79,12 @@ class ServeOptions:
         kind=float,
         lower=0,
     )
+    warm_up: bool = options.option(
+        False,
+        "Load TensorFlow and make a batch at the start of each process, beside the "
+        "answers, so that the first one that is asked for does not take long.",
+        kind=bool,
+    )
     token: str | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self) -> None:
