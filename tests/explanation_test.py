@@ -84,6 +84,36 @@ def test_dropped_contours_of_the_image_are_named(tmp_path):
     assert "\ndropped" not in text
 
 
+def test_what_a_policy_left_out_of_the_image_is_named(tmp_path):
+    source = source_folders.write_folder(tmp_path / "in")
+    patient = source.patients[0]
+    images = [source.image(patient, number) for number in (1, 2)]
+    for name, date in (("old.dcm", "20100101"), ("new.dcm", "20200101")):
+        outlines = {"Heart": source.inner(patient, 1)}
+        source_folders.write_structure_set(
+            source.root / name, images, outlines, StructureSetDate=date
+        )
+    options = {"classes": "heart", "split": "train:1"}
+    key = tmp_path / "id.key"
+    source_folders.convert(
+        source.root, tmp_path / "out", id_key_file=str(key), **options
+    )
+    example = _example(source, tmp_path / "out")
+    lines = explanation.explain(tmp_path / "out", example.key, str(key)).splitlines()
+    found = sorted(one for one in lines if one.startswith(("left out", "dropped")))
+    names = ["old.dcm#1.1"]
+    for structure in "io":
+        contour = source.contour(patient, 1, structure)
+        names.append(contour.relative_to(source.root).as_posix())
+    assert len(found) == 3
+    for name, reason in zip(
+        names, ("annotated_again_later", *["structure_not_used"] * 2), strict=True
+    ):
+        (line,) = (one for one in found if f"contour {name} (" in one)
+        assert line.startswith("left out  of this image, ")
+        assert f"): {reason}. " in line
+
+
 def test_without_the_key_pseudonyms_are_shown(made, monkeypatch, tmp_path):
     source, output, _ = made
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))

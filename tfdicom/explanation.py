@@ -23,6 +23,7 @@ from tfdicom.deidentify import Pseudonyms
 from tfdicom.example_history import MANY, Line, history, named, order
 from tfdicom.example_schema import FrameExample
 from tfdicom.manifest import (
+    LEFT_OUT,
     SKIPPED,
     Manifest,
     ledger_of,
@@ -163,10 +164,10 @@ def _dropped(
     ours: Iterable[Mapping[str, Any]],
     names: Crosswalk,
 ) -> Iterator[Line]:
-    """Annotations that a fault kept from a mask.
+    """Annotations that a fault, or a policy, kept from a mask.
 
-    Those of the image, and those of the patient of which nobody knows the image; of
-    those on other images, how many there are.
+    Those of the image, and those with a fault of the patient of which nobody knows the
+    image; of those on other images, how many there are.
     """
     images = {line["candidate"] for line in ours if line["kind"] == IMAGE}
     found = [
@@ -174,20 +175,23 @@ def _dropped(
         for line in read_ledger(data_dir)
         if line.get("patient") == patient
         and line["kind"] != IMAGE
-        and line["status"] == SKIPPED
+        and line["status"] in (SKIPPED, LEFT_OUT)
     ]
     here = [line for line in found if line.get("image") in images]
-    unplaced = [line for line in found if "image" not in line]
+    faults = [line for line in found if line["status"] == SKIPPED]
+    unplaced = [line for line in faults if "image" not in line]
     for words, lines in (
         ("of this image", here),
         ("of this patient, on an image that is not known", unplaced),
     ):
         for line in sorted(lines, key=order)[:MANY]:
+            topic = "dropped" if line["status"] == SKIPPED else "left out"
             what = f"{line['kind']} {named(line['candidate'], names.sources)}"
             reason = f"{line['reason']}. {line['sentence']}"
-            yield "dropped", f"{words}, {what}: {reason}"
+            yield topic, f"{words}, {what}: {reason}"
         if len(lines) > MANY:
             yield "", f"and {len(lines) - MANY} more {words}"
-    elsewhere = len(found) - len(here) - len(unplaced)
+    here_or_unplaced = {line["candidate"] for line in (*here, *unplaced)}
+    elsewhere = sum(line["candidate"] not in here_or_unplaced for line in faults)
     if elsewhere:
         yield "dropped", f"{elsewhere} on other images of this patient"

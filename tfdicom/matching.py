@@ -109,7 +109,8 @@ def match_annotations(
                 drawn[place].annotations.append((None, bound))
             if not used:
                 kind = one.candidate_kind
-                left.append(LeftFile(one.path, kind, "structure_not_used"))
+                loss = loss_of(one, frame.name)
+                left.append(LeftFile(one.path, kind, "structure_not_used", loss=loss))
     tasks = list(_tasks(frames, objects, terms, left))
     results = runner.map(
         functools.partial(_match, runner.whereabouts(folder)),
@@ -121,7 +122,7 @@ def match_annotations(
     with contextlib.closing(results):
         for task, matches in zip(tasks, results, strict=True):
             if isinstance(matches, Matches):
-                _enter(task, matches, drawn, left)
+                _enter(task, matches, frames, drawn, left)
             else:
                 left.append(_lost_object(task.described, task.terms, *matches))
     annotated = [
@@ -272,7 +273,11 @@ def _lost_object(
 
 
 def _enter(
-    task: _Task, matches: Matches, drawn: Sequence[DrawnHere], left: list[LeftFile]
+    task: _Task,
+    matches: Matches,
+    frames: Sequence[ScannedFrame],
+    drawn: Sequence[DrawnHere],
+    left: list[LeftFile],
 ) -> None:
     """Enters what an object says of its frames.
 
@@ -293,7 +298,7 @@ def _enter(
         for match, term in ((m, term) for m in here for term in task.items[m.item]):
             one = _annotation(described, match, term, matches)
             if not wanted[term, series] <= known:
-                left += _incomplete(one)
+                left += _incomplete(one, frames[task.places[place]].name)
             elif match.parts:
                 is_drawn = True
                 frame.annotations.append((described, one))
@@ -319,10 +324,11 @@ def _annotation(
     )
 
 
-def _incomplete(one: Annotation) -> Iterator[LeftFile]:
-    """What is drawn of a class of which another part is unknown."""
+def _incomplete(one: Annotation, image: str) -> Iterator[LeftFile]:
+    """What is drawn on an image of a class of which another part is unknown."""
+    loss = loss_of(one, image)
     for name in one.candidates if one.parts else ():
-        yield LeftFile(name, one.candidate_kind, "class_incomplete")
+        yield LeftFile(name, one.candidate_kind, "class_incomplete", loss=loss)
 
 
 def _items_wanted(task: _Task, matches: Matches) -> dict[tuple[str, str], set[int]]:

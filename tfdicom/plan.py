@@ -20,7 +20,7 @@ from tfdicom.frame_headers import FrameHeader
 from tfdicom.input_stamps import InputStamps
 from tfdicom.series import FramePlan, SeriesPlan, plan_series
 from tfdicom.sharding import FrozenShards, fill_shards, virtual_bucket
-from tfdicom.sources.candidates import IMAGE, LeftFile
+from tfdicom.sources.candidates import IMAGE, LeftFile, loss_of
 from tfdicom.split_choice import SplitChoice
 from tfdicom.split_plan import assign_patients
 
@@ -224,8 +224,9 @@ def _with_whole_classes(
 def _left(one: AnnotatedFrame, reason: str) -> Iterator[LeftFile]:
     """Everything that is drawn on a frame."""
     for annotation in one.annotations:
+        loss = loss_of(annotation, one.name)
         for name in annotation.candidates:
-            yield LeftFile(name, annotation.candidate_kind, reason)
+            yield LeftFile(name, annotation.candidate_kind, reason, loss=loss)
 
 
 def _check_studies(
