@@ -15,7 +15,7 @@ SEEN = re.DOTALL | re.MULTILINE
 FOREIGN = {
     *("flagfile", "help", "no-deps"),
     *("environment_type", "parallelism", "save_main_session"),  # Beam
-    *("temp_location", "worker_pool"),
+    *("job_endpoint", "temp_location", "worker_pool"),
     *("cold", "files", "only", "pages", "size", "smoke", "tables"),  # benchmarks
 }
 PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")])
