@@ -3,11 +3,12 @@
 import importlib.util
 import os
 import pathlib
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests import real_data, source_folders
+from tests import real_data, screenshots, source_folders
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,6 +24,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Under Bazel, which leaves slow tests out, a file may have no test to run."""
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and "TEST_SRCDIR" in os.environ:
         session.exitstatus = pytest.ExitCode.OK
+
+
+_BEGUN = time.time()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says where the pictures are that tests took."""
+    if found := screenshots.line(_BEGUN):
+        terminalreporter.write_line(found)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import real_data, source_folders, synthetic
+from tests import real_data, screenshots, source_folders, synthetic
 from tfdicom import dataset_reading, manifest, report
 from tfdicom.label_kinds import LabelInfo
 
@@ -230,7 +230,8 @@ def test_ten_thousand_examples_take_less_than_ten_megabytes(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason="no chromium")
 def test_a_browser_shows_it(sunnybrook, tmp_path):
-    picture = tmp_path / "page.png"
+    picture = screenshots.folder() / "report.png"
+    picture.unlink(missing_ok=True)
     subprocess.run(
         [
             *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu"),

@@ -23,7 +23,7 @@ def test_a_picture_of_few_colours_looks_the_same(tmp_path):
     grey = Image.linear_gradient("L").convert("RGB")
     grey.putpixel((3, 3), (230, 159, 0))
     grey.save(tmp_path / "a.png")
-    small = Image.open(tutorial._small(tmp_path / "a.png", tmp_path / "b.png"))
+    small = Image.open(tutorial.small(tmp_path / "a.png", tmp_path / "b.png"))
     pairs = zip(grey.getdata(), small.convert("RGB").getdata(), strict=True)
     assert max(abs(a[1] - b[1]) for a, b in pairs) < 8
 

@@ -46,7 +46,7 @@ left_out() { # STAGE REASON
 run_pytest() {
   local status=0
   "$ENVIRONMENT/bin/python" -m pytest -n auto --dist loadfile "$@" 2>&1 | tee "$LOGS/pytest" || status=$?
-  CLOSING_LINES+=("$(tail -n 1 "$LOGS/pytest")")
+  CLOSING_LINES+=("$(grep '^screenshots: ' "$LOGS/pytest"; tail -n 1 "$LOGS/pytest")")
   return $status
 }
 

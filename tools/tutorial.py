@@ -21,7 +21,6 @@ from tools import snippet_runner, snippets
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _PAGE = ROOT / "docs" / "tutorial.md"
 _PICTURE = re.compile(r"\]\(tutorial_(\w+)\.png\)")
-_COLORS = 128
 
 
 def _clone(_: str, folder: pathlib.Path) -> None:
@@ -41,7 +40,7 @@ def make_pictures(target: pathlib.Path) -> list[pathlib.Path]:
             for snippet in snippets.read(_PAGE):
                 page.run(snippet)
             return [
-                _small(page.folder / f"{name}.png", target / f"tutorial_{name}.png")
+                small(page.folder / f"{name}.png", target / f"tutorial_{name}.png")
                 for name in pictures()
             ]
 
@@ -51,11 +50,12 @@ def pictures() -> list[str]:
     return _PICTURE.findall(_PAGE.read_text(encoding="utf-8"))
 
 
-def _small(source: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
+def small(source: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
     """Few colours suffice for grey images with lines, and take half of the bytes."""
-    picture = Image.open(source).convert("RGB")
-    few = picture.quantize(
-        _COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+    few = (
+        Image.open(source)
+        .convert("RGB")
+        .quantize(method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
     )
     few.save(target, optimize=True)
     return target

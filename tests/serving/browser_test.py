@@ -1,14 +1,11 @@
 """The pages as people use them: real data, a real server, a real browser.
 
-Screenshots go to TFDICOM_SCREENSHOTS, else to a folder of the test run.
+Screenshots are kept, and the end of the run says where.
 """
 
 import base64
 import io
 import json
-import os
-import pathlib
-import shutil
 import sys
 import urllib.parse
 
@@ -16,16 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import synthetic
-from tests.serving.web_server import WebServer
+from tests import screenshots, synthetic
 from tfdicom import dataset_reading
+from tools import web_browser
+from tools.web_server import WebServer
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed (pip install playwright)"
 )
 expect = sync_api.expect
 
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _TOKEN = "a token that nobody guesses".replace(" ", "-")
 _PREFIX = "/cases/heart"
 _SIZE = {"width": 1440, "height": 900}
@@ -35,15 +32,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def browser():
-    found = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"no browser on PATH: {', '.join(_BROWSERS)} (apt: chromium)")
-    with sync_api.sync_playwright() as playwright:
-        # Containers have no user namespaces for its sandbox, and little /dev/shm.
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
-        opened = playwright.chromium.launch(executable_path=found, args=arguments)
+    if web_browser.place() is None:
+        pytest.skip(f"no browser on PATH: {', '.join(web_browser.NAMES)}")
+    with web_browser.opened() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +89,8 @@ def page(browser, complaints):
 
 
 @pytest.fixture(scope="session")
-def screenshot(tmp_path_factory):
-    wanted = os.environ.get("TFDICOM_SCREENSHOTS")
-    folder = pathlib.Path(wanted) if wanted else tmp_path_factory.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
+def screenshot():
+    folder = screenshots.folder()
 
     def take(page, name, **how):
         path = folder / f"{name}.png"

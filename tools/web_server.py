@@ -1,4 +1,6 @@
-"""``tfdicom_serve`` in a process of its own, for tests that ask it over a socket."""
+"""``tfdicom_serve`` in a process of its own, for who asks it over a socket."""
+
+from __future__ import annotations
 
 import os
 import pathlib
@@ -7,8 +9,7 @@ import subprocess
 import sys
 import time
 
-from tests import real_data
-
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 UP = 120  # seconds until a server is up, on a busy machine
 _ADDRESS = re.compile(r"tfdicom_serve at (http://\S+?)/?\n")
 
@@ -21,6 +22,11 @@ class WebServer:
     """
 
     def __init__(self, folder: pathlib.Path, *arguments: object) -> None:
+        """Starts it with these flags, and waits until it answers.
+
+        Raises:
+          AssertionError: It does not; with what it says.
+        """
         name = f"web-{time.monotonic_ns()}"
         self._out, self._err = folder / f"{name}.out", folder / f"{name}.err"
         environment = {k: v for k, v in os.environ.items() if k != "TFDICOM_TOKEN"}
@@ -28,7 +34,7 @@ class WebServer:
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tfdicom.serve_main", "--port=0", *flags],
-                cwd=real_data.REPOSITORY,
+                cwd=ROOT,
                 env={**environment, "TF_CPP_MIN_LOG_LEVEL": "2"},
                 stdout=out,
                 stderr=err,
