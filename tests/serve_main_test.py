@@ -101,7 +101,8 @@ def test_help_names_every_flag():
     done = main("--help")
     assert done.returncode == 0
     for name, field in ServeOptions.__dataclass_fields__.items():
-        assert ("help" not in field.metadata) or f"--{name}" in done.stdout
+        flag = f"--[no]{name}" if field.metadata.get("kind") is bool else f"--{name}"
+        assert ("help" not in field.metadata) or flag in done.stdout
     assert "--token:" not in done.stdout
 
 
