@@ -97,6 +97,15 @@ def test_a_folder_without_a_data_set(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_a_data_set_without_what_serving_needs(tmp_path):
+    served_apps.write(tmp_path / "d")
+    (tmp_path / "d" / "dataset.index").unlink()
+    done = main(f"--data_dir={tmp_path / 'd'}")
+    assert done.returncode == 1
+    assert "dataset.index is missing; copy it here" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_help_names_every_flag():
     done = main("--help")
     assert done.returncode == 0

@@ -287,11 +287,11 @@ def _context() -> multiprocessing.context.BaseContext:
     # a forked worker has the memory of its parent, which grows with the input.
     alone = threading.active_count() == 1 and "tensorflow" not in sys.modules
     fork = alone and "fork" in multiprocessing.get_all_start_methods()
-    small = _memory() <= _MOST_INHERITED
+    small = memory_in_use() <= _MOST_INHERITED
     return multiprocessing.get_context("fork" if fork and small else "spawn")
 
 
-def _memory() -> int:
+def memory_in_use() -> int:
     """Bytes that this process has in memory."""
     try:
         pages = _STATM.read_text().split()[1]

@@ -20,14 +20,13 @@ from tfdicom import interrupts
 if __name__ == "__main__":  # before all that takes its time to import
     interrupts.end_at_once()
 
-import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 
 from absl import flags
 
 from tfdicom import command, files, options
-from tfdicom.serving.serve_options import ServeOptions
+from tfdicom.serving.serve_options import ServeOptions, is_own_host
 
 _DEFAULT_PORT = 8080
 
@@ -75,18 +74,11 @@ def check_open(asked: ServeOptions) -> None:
     Raises:
       UsageError: The address is not this machine's own, and there is no token.
     """
-    if asked.token is None and not _is_own(asked.host):
+    if asked.token is None and not is_own_host(asked.host):
         raise command.UsageError(
             f"--host={asked.host} lets other machines ask, so a token is wanted: "
             "--token_file=FILE or TFDICOM_TOKEN (openssl rand -hex 32 makes one)"
         )
-
-
-def _is_own(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def main(arguments: Sequence[str]) -> int:

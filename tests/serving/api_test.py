@@ -233,9 +233,10 @@ def test_refusals(client, written, path, status, code):
 
 @pytest.mark.parametrize("method", ["post", "put", "delete", "patch", "options"])
 def test_only_get_and_head(client, method):
-    answer = getattr(client, method)("/v1/datasets")
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
-    assert error_of(answer)["code"] == "method_not_allowed"
+    for path in ("/v1/datasets", "/", "/static/style.css"):
+        answer = getattr(client, method)(path)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+        assert error_of(answer)["code"] == "method_not_allowed"
 
 
 def test_head(client):

@@ -75,6 +75,37 @@ def test_the_cookie_of_https_is_for_https_alone(client):
     assert "Secure" in answer.headers["Set-Cookie"]
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("attacker.example", 421),
+        ("attacker.example:8080", 421),
+        ("localhost.attacker.example", 421),
+        ("127.0.0.1.attacker.example", 421),
+        ("user@localhost", 421),
+        ("", 421),
+        ("localhost:8080", 200),
+        ("LOCALHOST.", 200),
+        ("127.0.0.1", 200),
+        ("127.1.2.3:9", 200),
+        ("[::1]:8080", 200),
+        ("proxy.example:443", 200),
+        ("Other.example", 200),
+    ],
+)
+def test_names_under_which_it_answers_without_a_token(folder, host, status):
+    app = served_apps.app_of(folder, allowed_hosts="proxy.example, other.example")
+    answer = app.test_client().get("/v1/datasets", headers={"Host": host})
+    assert answer.status_code == status
+    if status != 200:
+        assert error_of(answer)["code"] == "unknown_host"
+
+
+def test_with_a_token_any_name_will_do(client):
+    answer = client.get("/v1/datasets", headers={**BEARER, "Host": "any.example"})
+    assert answer.status_code == 200
+
+
 def test_without_a_token_nobody_logs_in(folder):
     answer = served_apps.app_of(folder).test_client().get("/login")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")

@@ -146,6 +146,8 @@ def test_connections_are_kept(server):
         b"GET /v1/datasets?x=\xff\xfe HTTP/1.1",
         b"BREW /v1/datasets HTTP/1.1",
         b"nonsense",
+        b"GET / HTTP/1.1\r\nno header",
+        b"GET / HTTP/1.1\r\nLong: " + b"x" * 100_000,
     ],
     ids=lambda line: line[:30].decode(errors="replace"),
 )
@@ -157,6 +159,11 @@ def test_odd_requests_are_refused(server, request_line):
         while part := client.recv(1 << 16):
             answer += part
     assert re.match(rb"HTTP/1\.[01] 4\d\d ", answer), answer[:200]
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert set(json.loads(body)["error"]) == {"code", "message", "hint"}
+    for name in (b"Content-Type: application/json", b"X-Frame-Options: DENY"):
+        assert name in head
+    assert b"Content-Security-Policy: default-src 'none'" in head
     assert b"root:" not in answer and str(REPOSITORY).encode() not in answer
 
 
@@ -166,7 +173,7 @@ def test_clients_that_say_nothing_hold_nobody_up(server):
         client.sendall(b"GET /healthz HT")
     began = time.monotonic()
     assert server.get("/healthz", {})[0] == 200
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 10
     for client in silent:
         client.close()
 

@@ -13,6 +13,7 @@ from tfdicom.serving import api, errors, login, pages, security, warming
 from tfdicom.serving.data_sets import Served
 from tfdicom.serving.limits import Gate, Rate
 from tfdicom.serving.metrics import Metrics
+from tfdicom.serving.room import Room
 from tfdicom.serving.routes import routes
 from tfdicom.serving.serve_options import ServeOptions
 
@@ -59,6 +60,7 @@ def create_app(
         routes=table_of_routes,
         metrics=Metrics([one.name for one in table_of_routes], table=table, row=row),
         gate=Gate(options.max_batches_at_once, options.queue_seconds),
+        room=Room(options.max_memory_mb << 20),
         rate=Rate(options.max_requests_per_second),
     )
     app.extensions["tfdicom"] = served
@@ -74,6 +76,20 @@ def create_app(
     return app
 
 
+def _refuse_other_methods(request: flask.Request) -> None:
+    """Only GET and HEAD, and the POST of the login page."""
+    allowed = ["GET", "HEAD"]
+    if request.endpoint == "login.login":
+        allowed.append("POST")
+    if request.method not in allowed:
+        raise errors.ApiError(
+            405,
+            "method_not_allowed",
+            f"only {', '.join(allowed)} are answered here",
+            headers={"Allow": ", ".join(allowed)},
+        )
+
+
 def _measure(app: flask.Flask, served: Served) -> None:
     """Counts requests, and refuses what is too long or too often."""
     figures: Metrics = served.tools["metrics"]
@@ -82,10 +98,7 @@ def _measure(app: flask.Flask, served: Served) -> None:
     def begin() -> None:
         flask.g.began = time.perf_counter()
         figures.add("requests_in_progress")
-        connection = flask.request.environ.get("gunicorn.socket")
-        if connection is not None:
-            # A client that takes nothing for so long does not keep a thread.
-            connection.settimeout(served.options.request_timeout)
+        _refuse_other_methods(flask.request)
         if len(flask.request.query_string) > _LONGEST_QUERY:
             raise errors.ApiError(
                 400, "too_long", f"the query is longer than {_LONGEST_QUERY} bytes"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import flask
@@ -33,7 +35,7 @@ _LONGEST_STEP = 16.0  # source pixels
 def batch(served: Served, values: dict[str, Any]) -> Any:
     """``/v1/batch``."""
     one, options = _wanted(served, values)
-    with served.tools["gate"].entered():
+    with _making(served):
         maker = _makers(served).get(one, values["split"], options)
         made = maker.batch(options.seed, values["step"])
         return _answer(served, made, one, values)
@@ -47,7 +49,8 @@ def make_ahead(served: Served, values: dict[str, Any]) -> None:
         damaged.
     """
     one, options = _wanted(served, values)
-    _makers(served).get(one, values["split"], options).batch(0, values["step"])
+    with _making(served):
+        _makers(served).get(one, values["split"], options).batch(0, values["step"])
 
 
 def _wanted(
@@ -73,7 +76,16 @@ def _options(**values: Any) -> InputOptions:
 
 
 def _makers(served: Served) -> BatchMakers:
-    return served.tools.setdefault("makers", BatchMakers())
+    room = served.tools["room"]
+    return served.tools.setdefault("makers", BatchMakers(room))
+
+
+@contextlib.contextmanager
+def _making(served: Served) -> Iterator[None]:
+    """Holds one of the places for making a batch; afterwards memory may be too full."""
+    with served.tools["gate"].entered():
+        yield
+    served.tools["room"].check()
 
 
 def _check(
@@ -180,7 +192,7 @@ def augmented(served: Served, values: dict[str, Any]) -> Any:
         **given,
     )
     _check(served, one, split, options)
-    with served.tools["gate"].entered():
+    with _making(served):
         maker = _makers(served).get(one, split, options)
         at = np.array([maker.place_in_table(place)])
         turn = np.array([[values["epoch"], 0, 0]], np.int64)

@@ -26,6 +26,7 @@ from tfdicom.input_plan import InputPlan
 from tfdicom.kernel import as_written, keep_freed_memory
 from tfdicom.plan_reading import plan_reading
 from tfdicom.serving.errors import ApiError
+from tfdicom.serving.room import Room
 from tfdicom.serving.served import ServedDataSet, damage
 
 _LOG = logging.getLogger("tfdicom.serving")
@@ -240,8 +241,9 @@ def _array(tensor: tf.Tensor) -> np.ndarray:
 class BatchMakers:
     """The makers of the last few configurations, made once each."""
 
-    def __init__(self) -> None:
-        """Makes none yet."""
+    def __init__(self, room: Room | None = None) -> None:
+        """Makes none yet; each takes some of the room, if that is limited."""
+        self._room = room
         self._lock = threading.Lock()
         self._found: collections.OrderedDict[Hashable, _Slot] = (
             collections.OrderedDict()
@@ -257,6 +259,8 @@ class BatchMakers:
                 self._found.popitem(last=False)
         with slot.lock:
             if slot.maker is None:
+                if self._room is not None:
+                    self._room.claim()
                 slot.maker = BatchMaker(one, *plan_batches(one, split, options))
             return slot.maker
 

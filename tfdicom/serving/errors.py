@@ -12,7 +12,6 @@ _LOG = logging.getLogger("tfdicom.serving")
 
 _WORDS = {
     404: ("not_found", "there is nothing at this address", "see /openapi.json"),
-    405: ("method_not_allowed", "only GET and HEAD are answered", ""),
     413: ("too_large", "the request has a body that is too large", ""),
 }
 
@@ -97,8 +96,6 @@ def _of_flask(error: HTTPException) -> Any:
         error.code, (error.name.lower().replace(" ", "_"), error.name, "")
     )
     found = ApiError(error.code, code, message, hint)
-    if error.code == 405 and getattr(error, "valid_methods", None):
-        found.headers["Allow"] = ", ".join(sorted(error.valid_methods))  # type: ignore[attr-defined]
     # At an address of nothing: one of a page that somebody typed, or a program's.
     return (problem if flask.request.endpoint is None else error_response)(found)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_STATUSES = (200, 303, 304, 400, 401, 404, 405, 413, 414, 429, 500, 503)
+_STATUSES = (200, 303, 304, 400, 401, 404, 405, 413, 421, 429, 500, 503)
 _OTHER = "other"
 _TOTALS = {
     "batches_total": "Batches that were made.",

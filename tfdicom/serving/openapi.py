@@ -13,6 +13,7 @@ _ERRORS = {
     400: "A parameter is unknown or not allowed.",
     401: "The token is missing or wrong.",
     404: "There is no such data set, split, example or series.",
+    421: "Host is no name of this server.",
     413: "More is asked for than the server gives at once.",
     429: "This client asks too often; Retry-After says when to ask again.",
     503: "The server is busy; Retry-After says when to ask again.",
@@ -50,7 +51,9 @@ def document(routes: Sequence[Route], *, server: str, with_token: bool) -> dict:
 
 def _path(route: Route, with_token: bool) -> dict[str, Any]:
     codes = [*_EVERYWHERE, *route.errors, 500]
-    if with_token and not route.open:
+    if not with_token:
+        codes.append(421)
+    elif not route.open:
         codes.append(401)
     responses: dict[str, Any] = {"200": _success(route)}
     for code in sorted(codes):

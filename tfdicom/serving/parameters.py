@@ -100,7 +100,8 @@ class Parameter:
             f"at least {self.lower}" if self.lower is not None else "",
             f"at most {self.upper}" if self.upper is not None else "",
         ]
-        return " ".join([f"a {_KINDS[self.kind]}", *filter(None, bounds)])
+        article = "an" if self.kind is int else "a"
+        return " ".join([f"{article} {_KINDS[self.kind]}", *filter(None, bounds)])
 
     def to_openapi(self) -> dict[str, Any]:
         """The parameter as a Parameter Object of OpenAPI."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import flask
 
 from tfdicom.serving.errors import ApiError, wants_page
-from tfdicom.serving.serve_options import PREFIX, ServeOptions
+from tfdicom.serving.serve_options import PREFIX, ServeOptions, is_own_host
 
 COOKIE = "tfdicom_session"
 #: Endpoints that answer without a token: nothing of a data set is there.
@@ -22,7 +23,8 @@ CONTENT_SECURITY_POLICY = (
     "data:; connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
-_HEADERS = {
+#: Of every answer.
+HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -32,6 +34,7 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _SCHEME = "Bearer "
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::[0-9]*)?")
 
 
 def cookie_value(token: str) -> str:
@@ -55,8 +58,39 @@ def same(shown: str, wanted: str) -> bool:
     return hmac.compare_digest(shown.encode(), wanted.encode())
 
 
+def is_known_host(options: ServeOptions, shown: str | None) -> bool:
+    """Whether a request names this server as somebody who may ask does.
+
+    Without a token the pages of an attacker's site could ask as well, when its name
+    leads to this machine (DNS rebinding): such a name is what tells them.
+
+    Args:
+      options: How it is served.
+      shown: The header ``Host``; browsers always send one.
+    """
+    if options.token is not None or shown is None:
+        return True
+    found = _HOST.fullmatch(shown.strip().lower())
+    if found is None:
+        return False
+    name = found[1].strip("[]").rstrip(".")
+    return is_own_host(name) or name in (options.host.lower(), *options.host_names)
+
+
 def install(app: flask.Flask, options: ServeOptions) -> None:
     """Lets an app ask for the token, and tell browsers what they may do."""
+
+    @app.before_request
+    def look_at_host() -> None:
+        shown = flask.request.environ.get("HTTP_HOST")
+        if not is_known_host(options, shown):
+            raise ApiError(
+                421,
+                "unknown_host",
+                f"this server is not called {str(shown)[:80]!r}",
+                "ask for localhost, let the proxy say so as Host, or name the host in "
+                "--allowed_hosts",
+            )
 
     @app.before_request
     def ask_for_token() -> Any:
@@ -75,7 +109,7 @@ def install(app: flask.Flask, options: ServeOptions) -> None:
 
     @app.after_request
     def add_headers(response: flask.Response) -> flask.Response:
-        for name, value in _HEADERS.items():
+        for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers.setdefault("Cache-Control", "no-store")
         return response

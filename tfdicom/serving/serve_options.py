@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import re
 
 from tfdicom import options
@@ -44,6 +45,11 @@ class ServeOptions:
         "File that holds the token that clients show; at least 16 characters. Not "
         "given: TFDICOM_TOKEN, or none.",
     )
+    allowed_hosts: str = options.option(
+        "",
+        "Further names, separated by commas, that the header Host may have where no "
+        "token is wanted; else it names this machine: localhost, 127.0.0.1, [::1].",
+    )
     url_prefix: str = options.option(
         "", "Path below which a proxy shows the server, as '/tfdicom'."
     )
@@ -56,6 +62,14 @@ class ServeOptions:
         kind=int,
         lower=1,
     )
+    max_memory_mb: int = options.option(
+        1536,
+        "Memory of a process, MiB, past which a new one takes its place, once it has "
+        "made batches of more than one configuration: TensorFlow never gives back what "
+        "it compiled. What was asked is answered first.",
+        kind=int,
+        lower=256,
+    )
     max_batches_at_once: int = options.option(
         4,
         "Batches that a process makes at once; further requests wait, then get 503.",
@@ -67,7 +81,8 @@ class ServeOptions:
     )
     request_timeout: float = options.option(
         60.0,
-        "Seconds without progress after which a connection is closed.",
+        "Seconds after which a connection is closed whose client takes nothing of its "
+        "answer; at once where such clients hold half of the threads.",
         kind=float,
         lower=1,
         upper=3600,
@@ -107,6 +122,12 @@ class ServeOptions:
             )
 
     @property
+    def host_names(self) -> tuple[str, ...]:
+        """The further names that ``Host`` may have, in small letters."""
+        parts = (part.strip().lower() for part in self.allowed_hosts.split(","))
+        return tuple(filter(None, parts))
+
+    @property
     def data_dirs(self) -> tuple[str, ...]:
         """Folders of the data sets.
 
@@ -118,6 +139,14 @@ class ServeOptions:
         if not found:
             raise ValueError("name a data set: --data_dir=FOLDER or TFDICOM_DATA_DIR")
         return found
+
+
+def is_own_host(name: str) -> bool:
+    """Whether a name or address is this machine's own."""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
 
 
 def is_token(text: str) -> bool:

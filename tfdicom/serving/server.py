@@ -5,23 +5,22 @@ from __future__ import annotations
 import logging
 import mmap
 import os
-import socket
-import struct
 from typing import Any
 
 import flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 
 from tfdicom.serving.app import create_app
 from tfdicom.serving.data_sets import check_data_sets
 from tfdicom.serving.metrics import table_for
 from tfdicom.serving.routes import routes
 from tfdicom.serving.serve_options import ServeOptions
+from tfdicom.serving.worker import Worker
 
 _GRACEFUL_SECONDS = 25  # platforms wait some 30 before they kill
 _STARTING_SECONDS = 300  # in which a process has to read the index
 _KEEP_ALIVE_SECONDS = 15
-_HEAD_SECONDS = 5  # without a byte of a request that has begun
 _CONNECTIONS = 1000
 _LONGEST_LINE = 8190  # of a request, bytes; the query is checked on its own
 
@@ -34,21 +33,22 @@ class Server(BaseApplication):
 
     def __init__(self, options: ServeOptions) -> None:
         """Takes the options; ``run`` serves."""
-        self._options = options
+        self.options = options
         names = [one.name for one in routes(options)]
         self._table: mmap.mmap = table_for(names, options.workers)
         self._rows: dict[Any, int] = {}
-        self._row = 0
+        self._row, self._is_first = 0, True
         super().__init__()
 
     def load_config(self) -> None:
         """Sets gunicorn's settings; no file and no environment variable does."""
-        asked = self._options
+        asked = self.options
         settings = {
             "bind": [_address(asked.host, asked.port or 0)],
             "workers": asked.workers,
             "threads": asked.threads,
-            "worker_class": "gthread",
+            "worker_class": Worker,
+            "sendfile": False,  # which would pass by what connections watch
             "worker_connections": _CONNECTIONS,
             "keepalive": _KEEP_ALIVE_SECONDS,
             "timeout": _STARTING_SECONDS,
@@ -71,14 +71,19 @@ class Server(BaseApplication):
         # Batches are made where input_fn makes them, and their maker says little.
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        return create_app(self._options, table=self._table, row=self._row)
+        try:
+            return create_app(
+                self.options,
+                table=self._table,
+                row=self._row,
+                may_wait=not self._is_first,
+            )
+        except (OSError, ValueError) as error:
+            logging.getLogger("tfdicom.serving").error("%s", error)
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from error
 
     def _when_ready(self, arbiter: Any) -> None:
-        logging.getLogger("gunicorn.error").addFilter(_is_no_half_request)
-        seconds = struct.pack("ll", _HEAD_SECONDS, 0)
         for listener in arbiter.LISTENERS:
-            # Connections take it over: half a request does not keep a thread for long.
-            listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)
             host, port = listener.sock.getsockname()[:2]
             print(f"tfdicom_serve at http://{_address(host, port)}/", flush=True)
 
@@ -86,15 +91,10 @@ class Server(BaseApplication):
         taken = set(self._rows.values())
         self._row = next(row for row in range(len(taken) + 1) if row not in taken)
         self._rows[worker] = self._row
+        self._is_first = worker.age <= self.options.workers
 
     def _free_row(self, arbiter: Any, worker: Any) -> None:
         self._rows.pop(worker, None)
-
-
-def _is_no_half_request(record: logging.LogRecord) -> bool:
-    """Whether a line of the log is about anything else than a client that stopped."""
-    error = (record.exc_info or (None, None, None))[1]
-    return not isinstance(error, BlockingIOError)
 
 
 def _address(host: str, port: int) -> str:
@@ -110,4 +110,9 @@ def serve(options: ServeOptions) -> None:
       SystemExit: It has ended; with 0 after a signal.
     """
     check_data_sets(options)
-    Server(options).run()
+    try:
+        Server(options).run()
+    except SystemExit as ended:
+        if ended.code == Arbiter.WORKER_BOOT_ERROR:
+            raise ValueError("no process could begin to serve; see above") from ended
+        raise
