@@ -18,14 +18,8 @@ from tfdicom.serving import batch_formats, pictures
 from tfdicom.serving.batch_maker import Batch, BatchMakers
 from tfdicom.serving.data_sets import Served
 from tfdicom.serving.errors import ApiError
-from tfdicom.serving.routes import (
-    AUGMENT_OPTIONS,
-    BATCH_OPTIONS,
-    JSON,
-    NPZ,
-    PNG,
-    TFRECORD,
-)
+from tfdicom.serving.route_parameters import AUGMENT_OPTIONS, BATCH_OPTIONS
+from tfdicom.serving.routes import JSON, NPZ, PNG, TFRECORD
 from tfdicom.serving.served import ServedDataSet
 
 _PLANS = 256
