@@ -27,6 +27,7 @@ def test_lines_stand_out_from_white(color):
 
 def test_series_are_told_without_colour():
     count = len(charts.COLORS)
+    assert charts._dash(0) != charts._dash(count)
     assert len({charts._dash(number) for number in range(count)}) == count
     assert len({charts._mark(number, 50, 50) for number in range(count)}) == count
 
@@ -112,8 +113,16 @@ def test_bars_are_as_long_as_their_parts():
     assert two == pytest.approx(2 * one, abs=0.2) and none == 0
     words = [one.text for one in root.iter(f"{SVG}text")]
     assert words == ["<b>", "five", "b" * 21 + "…", "ten", "c", "0"]
+    (half,) = parsed(charts.bars("t", "d", rows[:1], whole=10)).findall(f"{SVG}rect")
+    assert float(half.get("width")) == one
     width = float(root.get("viewBox").split()[2])
     assert float(found[1].get("x")) + two < width - 30  # room for the words
+
+
+def test_a_name_that_is_cut_keeps_its_split():
+    rows = [("a class with a long name, validation", 1, "1")]
+    words = [one.text for one in parsed(charts.bars("t", "d", rows)).iter(f"{SVG}text")]
+    assert words[0] == "a class w…, validation"
 
 
 def test_names_cannot_become_markup():

@@ -1,7 +1,8 @@
 """Charts as SVG text that needs no script and no font, and can be told without colour.
 
 Series have colours of at least 3 : 1 against white which colour-blind people tell
-apart, and each has a dash or a mark of its own besides. A chart has a title and a
+apart, and each has a dash or a mark of its own besides; the seventh has the colour of
+the first with another dash. A chart has a title and a
 description for those who do not see it.
 
 What a page's style sheet may change has a class: ``plot``, ``axis``, ``grid``, ``bar``,
@@ -96,10 +97,7 @@ def histogram(
     up = Axis("part of all, %", 0.0, top * 105)
     body = [*_frame(across, up, down=False)]
     if cut:
-        body.append(
-            f'<text x="{_WIDTH - _RIGHT}" y="{_TOP + 10}" text-anchor="end">'
-            f"the highest bin goes on to {cut:.0%}</text>"
-        )
+        body.append(_words_of_cut(lines, cut))
     for number, line in enumerate(lines):
         heights = np.repeat(np.asarray(line.heights, float) * 100, 2)
         heights = np.minimum(heights, up.high)
@@ -136,22 +134,28 @@ def scatter(
     return _chart(title, description, body, above=_room(len(series)))
 
 
-def bars(title: str, description: str, rows: Sequence[tuple[str, float, str]]) -> Chart:
+def bars(
+    title: str,
+    description: str,
+    rows: Sequence[tuple[str, float, str]],
+    whole: float = 0.0,
+) -> Chart:
     """Bars from the left.
 
     Args:
       title: What it shows.
       description: What is to be seen, for those who do not see it.
       rows: Name, length (not below 0), and what is written behind the bar.
+      whole: How long a bar could be; 0: as long as the longest is.
     """
     step, left = 20, 140
     height = step * len(rows) + 30
-    longest = max((length for _, length, _ in rows), default=0) or 1
+    longest = whole or max((length for _, length, _ in rows), default=0) or 1
     scale = (_WIDTH - left - 62) / longest
     body = []
     for row, (name, length, text) in enumerate(rows):
         y, width = 6 + row * step, length * scale
-        shown = name if len(name) <= _NAME else name[: _NAME - 1] + "…"
+        shown = _short(name, _NAME)
         body.append(
             f'<text x="{left - 6}" y="{y + 12}" text-anchor="end">'
             f"{html.escape(shown)}</text>"
@@ -178,13 +182,34 @@ def _highest(lines: Sequence[Line]) -> tuple[float, float]:
     return (ranked[0] if ranked else 0.0) or 1.0, 0.0
 
 
+def _words_of_cut(lines: Sequence[Line], cut: float) -> str:
+    """On the side where the highest bin is not."""
+    line = max(lines, key=lambda one: max(one.heights, default=0))
+    is_left = int(np.argmax(line.heights)) < len(line.heights) / 2
+    x, anchor = (_WIDTH - _RIGHT, "end") if is_left else (_LEFT + 6, "start")
+    return (
+        f'<text x="{x}" y="{_TOP + 10}" text-anchor="{anchor}">'
+        f"the highest bin goes on to {cut:.0%}</text>"
+    )
+
+
+def _short(name: str, most: int) -> str:
+    """A name of so many letters: its begin and, behind a comma, its last word."""
+    if len(name) <= most:
+        return name
+    begin, comma, end = name.rpartition(", ")
+    if comma and len(end) < most / 2:
+        return begin[: most - len(end) - 3] + "…, " + end
+    return name[: most - 1] + "…"
+
+
 def _stroke(number: int) -> str:
     place = number % len(COLORS)
     return f'class="series-{place}" stroke="{COLORS[place]}"'
 
 
 def _dash(number: int) -> str:
-    dash = _DASHES[number % len(_DASHES)]
+    dash = _DASHES[(number + number // len(COLORS)) % len(_DASHES)]
     return f' stroke-dasharray="{dash}"' if dash else ""
 
 
@@ -199,7 +224,7 @@ def _mark(number: int, x: float, y: float) -> str:
         f"M{x - r:.1f} {y:.1f}h{d}m-{r} -{r}v{d}",
         f"M{x:.1f} {y - r:.1f}l{r} {d}h-{d}z",
         f"M{x:.1f} {y - r:.1f}l{r} {r}l-{r} {r}l-{r} -{r}z",
-    )[number % len(COLORS)]
+    )[(number + number // len(COLORS)) % len(COLORS)]
 
 
 def _across(values: np.ndarray, axis: Axis) -> np.ndarray:
@@ -252,7 +277,7 @@ def _legend(names: Sequence[str], *, dots: bool) -> Iterator[str]:
     width = (_WIDTH - _LEFT - _RIGHT) / _LEGEND_COLUMNS
     rows = -(-len(names) // _LEGEND_COLUMNS)
     for number, name in enumerate(names):
-        shown = name if len(name) <= 14 else name[:13] + "…"
+        shown = _short(name, 14)
         row, column = divmod(number, _LEGEND_COLUMNS)
         x, y = _LEFT + column * width, _TOP - 12 - (rows - 1 - row) * _LEGEND_ROW
         if dots:

@@ -37,7 +37,7 @@ def presence(manifest: Manifest, places: Sequence[int]) -> Iterator[Chart]:
                 f"Split {split}: images that show a class, of those annotated for it"
             )
             rows = [(n, p, f"{p:.1%}") for n, p in zip(names, parts, strict=True)]
-            yield charts.bars(title, told, rows)
+            yield charts.bars(title, told, rows, whole=1.0)
 
 
 def areas(

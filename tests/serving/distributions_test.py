@@ -64,6 +64,17 @@ def test_grey_values(written):
     np.testing.assert_array_equal(by_class.counts["inner"], wanted)
 
 
+def test_classes_have_the_range_of_their_own_pixels(tmp_path):
+    pixels = np.full((12, 16, 1), -1000, np.int16)
+    pixels[3:6] = 40
+    masks = np.zeros((2, 12, 16), bool)
+    masks[:, 3:6] = True
+    frames = synthetic.frames(3, pixels=pixels, masks=masks)
+    synthetic.write_dataset(tmp_path / "d", {"train": {"p": frames}})
+    by_split, by_class = distributions.grey_values(_served(tmp_path / "d"))
+    assert by_split.edges[0] == -1000 and by_class.edges[0] == 40
+
+
 def test_padding_is_left_out(tmp_path):
     pixels = np.full((12, 16, 1), 100, np.int16)
     pixels[:6] = -2000

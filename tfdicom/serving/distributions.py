@@ -55,14 +55,14 @@ def mask_areas(one: ServedDataSet) -> Distribution | None:
 def grey_values(one: ServedDataSet) -> tuple[Distribution, Distribution] | None:
     """Modality values of each split, and within each class, of some examples of each.
 
-    Values are those between the percentiles 0.5 and 99.5, padding left out; None where
-    no split has figures of its grey values.
+    Values are those between the percentiles 0.5 and 99.5, of all pixels and of those
+    of any class, padding left out; None where no split has figures of its grey values.
     """
-    figures = [split.intensities.get("all") for split in one.manifest.splits.values()]
-    known = [one for one in figures if one is not None]
+    known = _known(one, "all")
     if not known:
         return None
     edges = _edges(known)
+    class_edges = _edges(_known(one, "foreground") or known)
     by_split = {name: np.zeros(_BINS, np.int64) for name in one.catalog.splits}
     by_class = {name: np.zeros(_BINS, np.int64) for name in one.manifest.class_names}
     for place, example in one.readable(_places(one)):
@@ -70,11 +70,16 @@ def grey_values(one: ServedDataSet) -> tuple[Distribution, Distribution] | None:
         kept = _not_padding(example)
         by_split[one.split_of(place)] += np.histogram(values[kept], edges)[0]
         for name, mask in zip(example.classes, example.masks, strict=True):
-            by_class[name] += np.histogram(values[mask], edges)[0]
+            by_class[name] += np.histogram(values[mask], class_edges)[0]
     return (
         Distribution(edges, by_split),
-        Distribution(edges, {n: c for n, c in by_class.items() if c.any()}),
+        Distribution(class_edges, {n: c for n, c in by_class.items() if c.any()}),
     )
+
+
+def _known(one: ServedDataSet, pixels: str) -> list[IntensityStatistics]:
+    found = [split.intensities.get(pixels) for split in one.manifest.splits.values()]
+    return [one for one in found if one is not None]
 
 
 def _edges(known: Sequence[IntensityStatistics]) -> np.ndarray:

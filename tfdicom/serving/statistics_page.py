@@ -14,6 +14,7 @@ from tfdicom.serving import distributions
 from tfdicom.serving.distributions import Distribution
 from tfdicom.serving.served import ServedDataSet
 
+_MOST_BARS = 60
 _SHOWN = ("0.5", "5", "25", "50", "75", "95", "99.5")
 
 Table = list[list[str]]
@@ -86,15 +87,22 @@ def _classes(known: Mapping[str, Any]) -> Chart:
     """On which part of the annotated examples each class is."""
     table = [["Class", "Split", "Annotated", "Present", "Pixels in all"]]
     rows = []
+    whole: dict[str, list[int]] = {}
     for split, values in known["splits"].items():
         for name, one in values["classes"].items():
+            counted = whole.setdefault(name, [0, 0])
+            counted[0] += one["positive"]
+            counted[1] += one["annotated"]
             share = one["positive"] / one["annotated"] if one["annotated"] else 0
             rows.append((f"{name}, {split}", share, f"{share:.0%}"))
             counts = (one["annotated"], one["positive"], one["pixels"])
             table.append([name, split, *(f"{count:,}" for count in counts)])
     rows.sort(key=lambda row: row[0].rpartition(", ")[0])
+    if len(rows) > _MOST_BARS:  # the table below has each split
+        shares = [(name, part / (total or 1)) for name, (part, total) in whole.items()]
+        rows = [(name, share, f"{share:.0%}") for name, share in shares]
     title = "Part of the annotated examples that show a class"
-    drawn = svg.bars(title, _listed(rows), rows)
+    drawn = svg.bars(title, _listed(rows), rows, whole=1.0)
     heading = "Classes: present where annotated"
     return Chart("classes", heading, Markup(drawn.svg), table)
 
