@@ -47,7 +47,7 @@ class Server(BaseApplication):
             "bind": [_address(asked.host, asked.port or 0)],
             "workers": asked.workers,
             "threads": asked.threads,
-            "worker_class": Worker,
+            "worker_class": f"{Worker.__module__}.{Worker.__name__}",
             "sendfile": False,  # which would pass by what connections watch
             "worker_connections": _CONNECTIONS,
             "keepalive": _KEEP_ALIVE_SECONDS,
