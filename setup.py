@@ -97,10 +97,10 @@ setuptools.setup(
     },
     entry_points={
         "console_scripts": [
-            "tfdicom_convert=tfdicom.convert_main:run",
-            "tfdicom_data_service=tfdicom.data_service_main:run",
-            "tfdicom_inspect=tfdicom.inspect_main:run",
-            "tfdicom_serve=tfdicom.serve_main:run",
+            "tfdicom_convert=tfdicom.entry_points:convert",
+            "tfdicom_data_service=tfdicom.entry_points:data_service",
+            "tfdicom_inspect=tfdicom.entry_points:inspect",
+            "tfdicom_serve=tfdicom.entry_points:serve",
         ],
     },
     classifiers=[
