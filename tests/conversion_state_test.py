@@ -249,7 +249,7 @@ def test_no_state(tmp_path):
 def test_state_that_cannot_be_read(tmp_path, text):
     (tmp_path / CONVERSION).mkdir()
     (tmp_path / CONVERSION / STATE).write_text(text)
-    with pytest.raises(ValueError, match="state.json cannot be read .*--overwrite"):
+    with pytest.raises(ValueError, match=r"state\.json cannot .*--overwrite"):
         read_state(tmp_path)
 
 

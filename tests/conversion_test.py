@@ -298,6 +298,7 @@ def test_sunnybrook_checksums_and_index(sunnybrook_dataset):
         "dataset.json",
         "dataset.index",
         "ledger.jsonl",
+        ".conversion/files.json",
         ".conversion/state.json",
         *(f".conversion/{file}.json" for file in infos),
     }

@@ -1,3 +1,4 @@
+import json
 import shutil
 import sys
 
@@ -5,7 +6,7 @@ import pytest
 
 from tests import source_folders
 from tests.source_folders import convert
-from tfdicom import shard_results
+from tfdicom import conversion_state, shard_results
 from tfdicom.deidentify import load_pseudonyms
 from tfdicom.repair import repair
 
@@ -102,7 +103,14 @@ def test_bad_shard_alone_is_written_again(output, damage):
 
 
 @pytest.mark.parametrize(
-    "name", ["dataset.index", "ledger.jsonl", "dataset.json", ".conversion/state.json"]
+    "name",
+    [
+        "dataset.index",
+        "ledger.jsonl",
+        "dataset.json",
+        ".conversion/files.json",
+        ".conversion/state.json",
+    ],
 )
 @pytest.mark.parametrize("gone", [False, True])
 def test_other_files_are_written_again(output, source, name, gone):
@@ -113,6 +121,35 @@ def test_other_files_are_written_again(output, source, name, gone):
         (output / name).write_bytes((output / name).read_bytes()[:-9])
     result = repair(output)
     assert result.rebuilt == () and result.verified.is_whole
+    assert files_of(output) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("ledger.jsonl", b'"hint"', b'"hiot"'),
+        ("ledger.jsonl", b'"patient": "', b'"patient": "0'),
+        ("dataset.json", b'"sha256": "', b'"sha256": "0'),
+    ],
+)
+def test_letters_that_changed_are_written_again(output, name, old, new):
+    before = files_of(output)
+    assert old in before[name]
+    (output / name).write_bytes(before[name].replace(old, new, 1))
+    assert repair(output).is_whole
+    assert files_of(output) == before
+
+
+def test_data_set_made_without_checksums_is_given_them(output):
+    before = files_of(output)
+    (output / ".conversion/files.json").unlink()
+    for path in (output / ".conversion").glob("*.json"):
+        fields = json.loads(path.read_text())
+        del fields["crc32c"]
+        path.write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match="by an earlier tfdicom, without checksums"):
+        conversion_state.read_state(output)
+    assert repair(output).is_whole
     assert files_of(output) == before
 
 

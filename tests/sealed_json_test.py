@@ -28,17 +28,23 @@ def test_damage_anywhere_is_noticed(tmp_path, indent):
         flipped = bytearray(whole)
         flipped[place] ^= 1
         path.write_bytes(flipped)
-        with pytest.raises(ValueError, match="checksum"):
+        with pytest.raises(ValueError, match="not that of its content"):
             sealed_json.read(path)
         path.write_bytes(whole[:place])
-        with pytest.raises(ValueError, match="checksum"):
+        with pytest.raises(ValueError, match="not that of its content"):
             sealed_json.read(path)
 
 
 def test_file_without_a_checksum(tmp_path):
     path = tmp_path / "file.json"
-    path.write_text(json.dumps(FIELDS))
-    with pytest.raises(ValueError, match="checksum"):
+    for indent in (None, 1):
+        path.write_text(json.dumps(FIELDS, indent=indent) + "\n")
+        with pytest.raises(sealed_json.NoChecksum) as told:
+            sealed_json.read(path)
+    told = sealed_json.unreadable(path, tmp_path, told.value)
+    assert "made by an earlier tfdicom, without checksums" in str(told)
+    path.write_text(json.dumps(FIELDS)[:-1])
+    with pytest.raises(ValueError, match="not that of its content"):
         sealed_json.read(path)
     with pytest.raises(FileNotFoundError):
         sealed_json.read(tmp_path / "other.json")

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from tests import real_data, source_folders
-from tfdicom import example_schema, sealed_json, tfrecord_file, verify
+from tfdicom import example_schema, folder_checks, sealed_json, tfrecord_file, verify
 from tfdicom.convert_options import DEFAULT_SPLIT
 from tfdicom.dataset_index import INDEX
+from tfdicom.file_checksums import CHECKSUMS
 from tfdicom.manifest import LEDGER, MANIFEST, load_manifest
 from tfdicom.tfrecord_file import TFRecordWriter
 
@@ -494,6 +495,26 @@ DAMAGES = {
     ),
     "state gone": (remove(".conversion/state.json"), {"state_damaged"}),
 }
+
+
+@pytest.mark.parametrize("name", [LEDGER, MANIFEST, INDEX, CHECKSUMS])
+def test_any_bit_that_flipped_is_found(made, tmp_path, name):
+    """Also where what is left is well formed and agrees with all else."""
+    dataset = shutil.copytree(made, tmp_path / "data")
+    whole = (dataset / name).read_bytes()
+    for place in range(0, len(whole), max(1, len(whole) // 50)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        (dataset / name).write_bytes(flipped)
+        (found,) = folder_checks.check_checksums(dataset)
+        assert (found.code, found.file) == ("file_checksum", name)
+    (dataset / name).write_bytes(whole + b"\n")
+    assert "file_checksum" in codes(dataset)
+
+
+def test_without_checksums_nothing_is_wrong(dataset):
+    (dataset / CHECKSUMS).unlink()
+    assert codes(dataset) == set()
 
 
 @pytest.mark.parametrize("name", DAMAGES)

@@ -75,6 +75,7 @@ def test_data_set_is_as_if_the_patient_had_never_been_there(
     assert changed == {
         result.shard,
         f".conversion/{result.shard}.json",
+        ".conversion/files.json",
         ".conversion/state.json",
         "dataset.index",
         "dataset.json",
@@ -252,6 +253,10 @@ def test_what_cannot_be_withdrawn(source, tmp_path):
     with pytest.raises(ValueError, match="another key"):
         taken_out(output, "P2A", str(tmp_path / "other" / "id.key"))
     assert files_of(output) == before
+    (output / "ledger.jsonl").write_bytes(before["ledger.jsonl"] + b"\n")
+    with pytest.raises(ValueError, match=r"ledger\.jsonl is not what.*repair"):
+        taken_out(output, "P2A")
+    (output / "ledger.jsonl").write_bytes(before["ledger.jsonl"])
     taken_out(output, "P5A")
     before = files_of(output)
     with pytest.raises(ValueError, match="the only one of split 'test'"):

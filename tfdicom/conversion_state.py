@@ -143,10 +143,7 @@ def read_state(folder: pathlib.Path) -> ConversionState | None:
         replaces = files.exists(folder / CONVERSION / _REPLACES)
         return ConversionState(**fields, replaces=replaces)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} cannot be read ({error!r}): mend it with tfdicom_inspect repair "
-            f"--data_dir={folder}, or convert anew with --overwrite"
-        ) from error
+        raise sealed_json.unreadable(path, folder, error) from error
 
 
 def read_unfinished(aside: pathlib.Path) -> ConversionState | None:

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pydicom
 
-from tfdicom import dataset_index, files, label_kinds
+from tfdicom import dataset_index, label_kinds
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.deidentify import PUBLIC
 from tfdicom.drawing import AnnotationRules
+from tfdicom.file_checksums import write_manifest
 from tfdicom.label_kinds import LabelInfo
 from tfdicom.ledger import Ledger
 from tfdicom.manifest import (
     LEDGER,
-    MANIFEST,
     ClassFrequency,
     ClassInfo,
     FrameKind,
@@ -79,7 +79,7 @@ def write_dataset_files(
         versions=_versions(options.compression),
         labels=tuple(labels),
     )
-    files.write_text(output / MANIFEST, content.to_json())
+    write_manifest(output, content)
     return content
 
 

@@ -19,6 +19,7 @@ from tfdicom import (
     conversion_state,
     dataset_index,
     example_wire,
+    file_checksums,
     files,
     known_terms,
     label_kinds,
@@ -221,6 +222,7 @@ def _fixed_texts() -> frozenset[str]:
     found |= {*known_terms.MODALITIES, *known_terms.PHOTOMETRIC_INTERPRETATIONS}
     found |= {manifest.MANIFEST, manifest.LEDGER, dataset_index.INDEX}
     found.add(f"{shard_results.CONVERSION}/{conversion_state.STATE}")
+    found.add(file_checksums.CHECKSUMS)
     found |= {*privacy_options.APPLIED_OPTIONS, *contour_origin.NAMED_SHIFTS}
     return frozenset(found | {*candidates.KINDS, *FEATURES, *_WORDS})
 

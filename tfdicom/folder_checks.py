@@ -10,6 +10,7 @@ from typing import Any
 
 from tfdicom import conversion_state, files, shard_results
 from tfdicom.dataset_index import INDEX
+from tfdicom.file_checksums import CHECKSUMS, wrong_files
 from tfdicom.folder_lock import LOCK
 from tfdicom.manifest import CONVERTED, LEDGER, MANIFEST, Manifest
 from tfdicom.output_folder import ASIDE
@@ -42,7 +43,7 @@ def check_manifest(folder: pathlib.Path, manifest: Manifest) -> Iterator[Problem
 def check_files(folder: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
     """Files of the folder that do not belong to the data set."""
     shards = {one.file for info in manifest.splits.values() for one in info.shards}
-    known = {MANIFEST, INDEX, LEDGER, LOCK, *shards}
+    known = {MANIFEST, INDEX, LEDGER, CHECKSUMS, LOCK, *shards}
     known |= {f"{shard_results.CONVERSION}/{shard}.json" for shard in shards}
     known.add(f"{shard_results.CONVERSION}/{conversion_state.STATE}")
     names = files.walk(folder)
@@ -52,6 +53,12 @@ def check_files(folder: pathlib.Path, manifest: Manifest) -> Iterator[Problem]:
     if any(name.startswith(f"{ASIDE}/") for name in names):
         text = "a conversion was not finished: run it again, or delete this folder"
         yield Problem("file_foreign", text, ASIDE)
+
+
+def check_checksums(folder: pathlib.Path) -> Iterator[Problem]:
+    """Whether index, ledger and manifest are, byte for byte, what was written."""
+    for name in wrong_files(folder):
+        yield Problem("file_checksum", "its bytes are not those written first", name)
 
 
 def has_results(folder: pathlib.Path) -> bool:

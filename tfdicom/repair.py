@@ -11,6 +11,7 @@ from tfdicom import (
     conversion,
     conversion_record,
     conversion_state,
+    file_checksums,
     files,
     mended_state,
     shard_repair,
@@ -18,7 +19,7 @@ from tfdicom import (
 from tfdicom.conversion_state import ConversionState
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.deidentify import PUBLIC, Pseudonyms, load_pseudonyms
-from tfdicom.manifest import Manifest, load_manifest
+from tfdicom.manifest import MANIFEST, Manifest, load_manifest
 from tfdicom.verification import VerifyResult
 from tfdicom.verify import verify
 
@@ -94,10 +95,14 @@ def repair(
     changes |= {"id_key_file": id_key_file} if id_key_file else {}
     options = dataclasses.replace(options, **changes)
     mended: tuple[str, ...] = ()
+    output = files.path_of(data_dir)
+    if before and MANIFEST in file_checksums.wrong_files(output):
+        before = None  # nothing that it says can be gone by
     if before:
         mended = _mend(options, before)
         verified = verify(data_dir, num_workers=num_workers)
         if all(one.code == _FOREIGN for one in verified.problems):
+            file_checksums.add_checksums(output)
             return Repair(mended, (), verified)
     result = conversion.rebuild(options)
     known = _checksums(before) if before else {}

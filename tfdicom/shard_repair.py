@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tfdicom import (
     conversion_state,
     dataset_index,
+    file_checksums,
     files,
     output_folder,
     processes,
@@ -253,7 +254,8 @@ def mend_index(output: pathlib.Path, manifest: Manifest) -> bool:
         for entry in patient.entries
     ]
     try:
-        if list(dataset_index.read_index(output)) == entries:
+        same_bytes = dataset_index.INDEX not in file_checksums.wrong_files(output)
+        if same_bytes and list(dataset_index.read_index(output)) == entries:
             return False
     except (FileNotFoundError, ValueError):
         pass

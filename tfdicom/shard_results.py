@@ -129,10 +129,7 @@ def read(folder: pathlib.Path, shard_file: str) -> ShardResult:
         patients = (_patient_from_json(one, info.file) for one in fields["patients"])
         return ShardResult(fields["split"], info, tuple(patients))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} cannot be read ({error!r}): mend it with tfdicom_inspect repair "
-            f"--data_dir={folder}, or convert anew with --overwrite"
-        ) from error
+        raise sealed_json.unreadable(path, folder, error) from error
 
 
 _ENTRY = ("key", "offset", "length", "annotated", "present")

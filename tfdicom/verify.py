@@ -50,6 +50,7 @@ def verify(data_dir: str | pathlib.Path, *, num_workers: int = 0) -> VerifyResul
     problems = ProblemList()
     problems.extend(folder_checks.check_manifest(folder, manifest))
     problems.extend(folder_checks.check_files(folder, manifest))
+    problems.extend(folder_checks.check_checksums(folder))
     notes = []
     with_results = folder_checks.has_results(folder)
     if with_results:

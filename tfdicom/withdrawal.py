@@ -17,6 +17,7 @@ from tfdicom import (
     conversion_state,
     crosswalks,
     deidentify,
+    file_checksums,
     files,
     output_folder,
     shard_results,
@@ -54,13 +55,14 @@ def withdraw(options: ConvertOptions, pseudonyms: Pseudonyms) -> Withdrawal:
     Raises:
       FileNotFoundError: There is no data set.
       ValueError: The patient is not in it, was the last of a split, the key is another
-        one, or a conversion into the data set is unfinished.
+        one, a file is damaged, or a conversion into the data set is unfinished.
     """
     output = files.path_of(options.output_dir)
     if not files.exists(output / output_folder.ASIDE / MANIFEST):
         load_manifest(output)  # or there is none, and nothing is to be made
     with output_folder.workspace(output) as aside:
         manifest = load_manifest(output)
+        _refuse_damaged(output)
         state = _state(output, aside, pseudonyms)
         name = options.withdraw or ""
         listed = {line.get("patient") for line in read_ledger(output)}
@@ -111,6 +113,16 @@ def _without_annotation(before: Manifest, after: Manifest) -> tuple[str, ...]:
         for name in before.class_names
         if annotated(before, name) and not annotated(after, name)
     )
+
+
+def _refuse_damaged(output: pathlib.Path) -> None:
+    """Damage that is copied into the new files would be taken for their content."""
+    wrong = file_checksums.wrong_files(output)
+    if wrong:
+        raise ValueError(
+            f"{output}: {', '.join(wrong)} is not what was written; mend it first with "
+            f"tfdicom_inspect repair --data_dir={output}"
+        )
 
 
 def _state(
@@ -228,7 +240,7 @@ def _write(
         ledger=count_entries(map(_entry, lines)),
         labels=labels,
     )
-    files.write_text(aside / MANIFEST, left.to_json())
+    file_checksums.write_manifest(aside, left)
     return examples, shard
 
 
