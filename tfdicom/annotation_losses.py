@@ -110,11 +110,6 @@ class AnnotationLosses:
             for image in _images(one):
                 if image not in planned:
                     images[_whose(one, owner)][image] = True
-        for one in self._unknown:
-            # Of a patient of whom no annotation is known: that may have been it.
-            patient_name = owner(one.path) or owner(one.near)
-            if patient_name and not images[_named(patient_name)]:
-                images[_named(patient_name)][one.path] = True
         for who, mine in images.items():
             yield PatientLoss(who, sum(mine.values()), len(mine), who in in_plan)
 

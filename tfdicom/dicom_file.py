@@ -266,13 +266,16 @@ def _walked(
     is_explicit = data[at + 4 : at + 6] in element_walk.VALUE_REPRESENTATIONS
     if is_explicit == encoding.implicit and at < len(data):
         raise WalkIsLost  # written in another way than the transfer syntax says
-    elements, pixels, _ = element_walk.walk(data, at, encoding, wanted, cut_off=cut_off)
+    elements, pixels, end = element_walk.walk(
+        data, at, encoding, wanted, cut_off=cut_off
+    )
     # pydicom converts its own in place.
     dataset = HeaderDataset({one.tag: one for one in elements.values()})
     dataset.raw = elements
     dataset.pixel_element = pixels
     dataset.has_pixels = pixels is not None and pixels.length != 0
-    dataset.cut_off = cut_off
+    # A few bytes behind the last element, as some programs leave them, are no harm.
+    dataset.cut_off = cut_off and end == len(data)
     return dataset
 
 

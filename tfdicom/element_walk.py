@@ -31,6 +31,7 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 # Float Pixel Data, Double Float Pixel Data, Pixel Data.
 PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _DELIMITER = 8  # bytes
+_FILL = b"\0 \r\n"
 _DEEPEST = 32
 
 # From a place to tag, value representation, length, and where the value begins.
@@ -43,12 +44,18 @@ class WalkEnds(Exception):  # noqa: N818 - how a walk ends, not a defect
     Attributes:
       sequence: Of a sequence that it ends in: tag, value representation, and where the
         value begins; None if it is none.
+      stray: Where a few bytes begin that only fill the file up; None if it is not so.
     """
 
-    def __init__(self, sequence: tuple[int, bytes | None, int] | None = None) -> None:
+    def __init__(
+        self,
+        sequence: tuple[int, bytes | None, int] | None = None,
+        stray: int | None = None,
+    ) -> None:
         """Keeps where it is."""
-        super().__init__(sequence)
+        super().__init__(sequence, stray)
         self.sequence = sequence
+        self.stray = stray
 
 
 class WalkIsLost(Exception):  # noqa: N818 - how a walk ends, not a defect
@@ -97,7 +104,8 @@ def walk(
         is taken, any other element that is not whole is none.
 
     Returns:
-      The wanted elements, the element with the pixels, and where the walk ended.
+      The wanted elements, the element with the pixels, and where the walk ended: before
+      stray bytes behind the last element, if there are any.
 
     Raises:
       WalkEnds: The data ends within an element, and should not.
@@ -113,7 +121,7 @@ def walk(
             tag, kind, value = ended.sequence
             if wanted is None or tag in wanted:
                 elements[tag] = _element(tag, kind, data[value:], value, encoding)
-        return elements, None, len(data)
+        return elements, None, len(data) if ended.stray is None else ended.stray
     return elements, pixels, at
 
 
@@ -134,7 +142,10 @@ def _walk(
     while at < end:
         if prefix is not None and data[at : at + 2] != prefix:
             return None, at
-        tag, kind, length, value = header(at)
+        try:
+            tag, kind, length, value = header(at)
+        except WalkEnds as ended:
+            raise WalkEnds(stray=None if data[at:].strip(_FILL) else at) from ended
         if tag in PIXEL_TAGS:
             size = None if length == _UNDEFINED else length
             vr = (kind or b"OW").decode("ascii")

@@ -183,6 +183,18 @@ def test_file_that_was_cut_short_is_of_no_use(tmp_path, endless):
     assert () in seen
 
 
+@pytest.mark.parametrize("stray", [b"\0", b"\n", bytes(7), bytes(12), bytes(512)])
+def test_stray_bytes_behind_the_last_element_are_no_harm(tmp_path, stray):
+    frames = headers([0])
+    dataset = structure_set([(1, "a", [outline(frames[0])])], frames)
+    dataset.RTROIObservationsSequence = pydicom.Sequence([item(ReferencedROINumber=1)])
+    path = save(dataset, tmp_path / "rt.dcm")
+    path.write_bytes(path.read_bytes() + stray)
+    found = rtstruct.read_object(path, "rt.dcm")
+    assert (found.problem, len(found.items)) == (None, 1)
+    rtstruct.match(path, found, frames, [1])
+
+
 def test_file_that_ends_before_its_contours(tmp_path):
     dataset = structure_set([(1, "a", [outline(headers([0])[0])])])
     del dataset.ROIContourSequence
