@@ -420,7 +420,7 @@ def lost(*images, name="rt.dcm#1.{}", reason="contour_image_missing", **fields):
             ],
             "patient 'Ann' loses 3 of 5",
         ),
-        # Files of nobody knows what: of no patient's annotations is anything known lost.
+        # Files of nobody knows what take nothing known from a patient.
         ([LeftFile("b0.txt", "image", "not_dicom", loss=Loss())], ""),
         (
             [
