@@ -6,7 +6,8 @@ import pytest
 
 from tests import source_folders
 from tests.source_folders import convert
-from tfdicom import conversion_state, shard_results
+from tfdicom import conversion_state, shard_results, withdrawal
+from tfdicom.convert_options import ConvertOptions
 from tfdicom.deidentify import load_pseudonyms
 from tfdicom.repair import repair
 
@@ -100,6 +101,17 @@ def test_bad_shard_alone_is_written_again(output, damage):
     assert "byte for byte, what the manifest said" in str(result)
     assert files_of(output) == before
     assert [path.stat().st_mtime_ns for path in others] == times
+
+
+def test_shard_of_nobody_is_written_again(output, source):
+    for one in patients_of(output, source, SHARD):
+        options = ConvertOptions(output_dir=str(output), withdraw=one)
+        withdrawal.withdraw(options, load_pseudonyms(None)[0])
+    before = files_of(output)
+    assert before[SHARD] == b""
+    _remove(output)
+    assert repair(output).rebuilt == (SHARD,)
+    assert files_of(output) == before
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ DONE, FAILED, WRONG_USAGE, DONE_WITH_SKIPS = 0, 1, 2, 3
 
 _HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
 _COMMON_FLAGS = "--flagfile=FILE reads flags from a file, one a line; # for comments."
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 

@@ -26,7 +26,7 @@ Stamp = tuple[int, int | str]
 _CHUNK = 1 << 20
 PARTIAL = ".partial"  # ending of a file that is being written
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def path_of(text: str | os.PathLike) -> pathlib.Path:

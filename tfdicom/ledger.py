@@ -154,7 +154,7 @@ class Ledger:
             )
         elif options.max_error_rate < 1 and (lost := self._lost(plan)):
             verdict = (
-                f"{lost}; max_error_rate=1 allows it, --withdraw or --split leaves the "
+                f"{lost}; max_error_rate=1 allows it, a --split by name leaves the "
                 "patient out"
             )
         elif forbidden:

@@ -19,6 +19,7 @@ from tfdicom import (
     output_folder,
     processes,
     shard_results,
+    shards,
 )
 from tfdicom.conversion_state import ConversionState
 from tfdicom.convert_options import ConvertOptions
@@ -99,36 +100,49 @@ def rebuild_shards(
     """
     conversion_state.refuse_changes(state, options, pseudonyms)
     output = files.path_of(options.output_dir)
-    with output_folder.workspace(output) as aside:
-        patients = patients_of(manifest, damaged)
-        wanted = {one for each in patients.values() for one in each}
-        scope = InputScope(state, pseudonyms, wanted)
-        try:
-            prepared = prepare(
-                options, pseudonyms=pseudonyms, before=state, scope=scope
-            )
-        except ValueError as error:
-            named = ", ".join(damaged)
-            raise ValueError(f"{named} cannot be made again: {error}") from error
-        cache = cache_path(options.header_cache, prepared.folder)
-        contents = SourceContents(prepared.folder, journal_path(cache))
-        _refuse_other_sources(prepared, contents, damaged)
-        plans = _plans(prepared, patients)
-        with _folder(aside) as folder:
-            _write(prepared, folder, plans, contents)
-            told = {
-                one.file: one
-                for each in manifest.splits.values()
-                for one in each.shards
-            }
-            for file, before in damaged.items():
-                info = before.info if before else told[file]
-                _refuse_other_bytes(folder, info)
-            files.check_held(output)
-            for file in damaged:
-                files.move(folder / file, output / file)
-                result = shard_results.path_of(folder, file)
-                files.move(result, shard_results.path_of(output, file))
+    patients = patients_of(manifest, damaged)
+    told = {
+        one.file: (split, one)
+        for split, each in manifest.splits.items()
+        for one in each.shards
+    }
+    with output_folder.workspace(output) as aside, _folder(aside) as folder:
+        for file, mine in patients.items():
+            if not mine:
+                split, _ = told[file]
+                shards.write_empty(folder, split, file, options.compression)
+        filled = {file: mine for file, mine in patients.items() if mine}
+        if filled:
+            _make(options, state, pseudonyms, folder, filled, damaged)
+        for file, before in damaged.items():
+            _refuse_other_bytes(folder, before.info if before else told[file][1])
+        files.check_held(output)
+        for file in damaged:
+            files.move(folder / file, output / file)
+            result = shard_results.path_of(folder, file)
+            files.move(result, shard_results.path_of(output, file))
+
+
+def _make(
+    options: ConvertOptions,
+    state: ConversionState,
+    pseudonyms: Pseudonyms,
+    folder: pathlib.Path,
+    patients: Mapping[str, Sequence[str]],
+    damaged: Mapping[str, ShardResult | None],
+) -> None:
+    """Makes shards of some patients, by the shard's file name, in a folder."""
+    wanted = {one for each in patients.values() for one in each}
+    scope = InputScope(state, pseudonyms, wanted)
+    try:
+        prepared = prepare(options, pseudonyms=pseudonyms, before=state, scope=scope)
+    except ValueError as error:
+        named = ", ".join(patients)
+        raise ValueError(f"{named} cannot be made again: {error}") from error
+    cache = cache_path(options.header_cache, prepared.folder)
+    contents = SourceContents(prepared.folder, journal_path(cache))
+    _refuse_other_sources(prepared, contents, damaged)
+    _write(prepared, folder, _plans(prepared, patients), contents)
 
 
 def patients_of(

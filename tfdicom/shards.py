@@ -133,6 +133,11 @@ def write_shard(job: ShardJob, task: ShardTask) -> ShardNotes:
     return notes
 
 
+def write_empty(folder: pathlib.Path, split: str, file: str, compression: str) -> None:
+    """Writes a shard without a patient, as a withdrawal may leave one."""
+    _write_file(folder, split, file, compression, lambda writer: iter(()))
+
+
 def copy_without(
     folder: pathlib.Path,
     output: pathlib.Path,

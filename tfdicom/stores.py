@@ -39,7 +39,7 @@ _KINDS = {
     TimeoutError: errno.ETIMEDOUT,
 }
 _BUCKETS = ("bucket", "container")
-_OF_THIS_MACHINE = (errno.ENOSPC, errno.EDQUOT)
+_OF_THIS_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TO_CHECK = {
     **dict.fromkeys(
         ("s3", "s3a"),

@@ -145,7 +145,8 @@ def _state(
         output_folder.clear(aside)  # a withdrawal that was stopped
     elif unfinished:
         raise ValueError(
-            f"{output}: a conversion into this data set is unfinished; let it end first"
+            f"{output}: a conversion into this data set is unfinished; let it end, "
+            f"or delete {aside} to give it up: the data set is whole without it"
         )
     return state
 
