@@ -139,6 +139,21 @@ def test_options_without_effect_may_change(changes):
     refuse_changes(state(), dataclasses.replace(OPTIONS, **changes), PSEUDONYMS)
 
 
+@pytest.mark.parametrize(
+    ("name", "here", "there"),
+    [
+        ("labels", "a/l.csv", "/b/labels.csv"),
+        ("mask_table", "a.csv", "b.csv"),
+        ("split", "a/s.csv", "b/s.csv"),
+        ("patient_from", "csv:a.csv", "csv:/b/a.csv"),
+    ],
+)
+def test_a_table_may_lie_elsewhere(name, here, there):
+    one, other = (dataclasses.replace(OPTIONS, **{name: t}) for t in (here, there))
+    assert option_digests(one, PSEUDONYMS) == option_digests(other, PSEUDONYMS)
+    assert option_digests(one, PSEUDONYMS) != option_digests(OPTIONS, PSEUDONYMS)
+
+
 def test_all_that_has_changed_is_named():
     changed = dataclasses.replace(OPTIONS, num_shards=3, classes="inner")
     with pytest.raises(InputsChanged, match="other values of --classes, --num_shards;"):

@@ -29,6 +29,7 @@ STATE = "state.json"
 # a data set has the same bytes whether or not there was another one before.
 _REPLACES = "replaces"
 # Options that do not shape the bytes, or that only new patients feel.
+_TABLES = frozenset({"labels", "mask_table"})
 WITHOUT_EFFECT = frozenset(
     {
         "beam_args",
@@ -113,11 +114,25 @@ def option_digests(options: ConvertOptions, pseudonyms: Pseudonyms) -> dict[str,
     """A keyed digest of each option that shapes the bytes: values may name patients."""
     return {
         field.name: pseudonyms.of(
-            "option", field.name, repr(getattr(options, field.name))
+            "option", field.name, _shaping(field.name, getattr(options, field.name))
         )[:DIGITS]
         for field in sorted(dataclasses.fields(options), key=lambda one: one.name)
         if field.name not in WITHOUT_EFFECT
     }
+
+
+def _shaping(name: str, value: Any) -> str:
+    """A value as text; of a table that it is one: it may lie elsewhere by now.
+
+    What a table says is not here: `plan_changes` refuses what it would change.
+    """
+    if name in _TABLES and value is not None:
+        return "a table"
+    if name == "split" and value.endswith(".csv"):
+        return "a table"
+    if name == "patient_from" and value.startswith("csv:"):
+        return "csv"
+    return repr(value)
 
 
 def input_digest(pseudonyms: Pseudonyms, path: str) -> str:
