@@ -247,7 +247,9 @@ def _plain(
         with contextlib.suppress(WalkEnds):
             return _walked(head, at, encoding, wanted)
         if not file.read(1):
-            return _walked(head, at, encoding, wanted, cut_off=True)
+            dataset = _walked(head, at, encoding, wanted, cut_off=True)
+            dataset.cut_off = True  # whatever the last bytes are, pixels are missing
+            return dataset
     file.seek(0)
     found = pydicom.dcmread(
         file, stop_before_pixels=True, specific_tags=list(wanted), force=True
@@ -274,7 +276,7 @@ def _walked(
     dataset.raw = elements
     dataset.pixel_element = pixels
     dataset.has_pixels = pixels is not None and pixels.length != 0
-    # A few bytes behind the last element, as some programs leave them, are no harm.
+    # Stray bytes behind a data set that is whole are no harm.
     dataset.cut_off = cut_off and end == len(data)
     return dataset
 

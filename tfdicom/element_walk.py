@@ -31,7 +31,6 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 # Float Pixel Data, Double Float Pixel Data, Pixel Data.
 PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _DELIMITER = 8  # bytes
-_FILL = b"\0 \r\n"
 _DEEPEST = 32
 
 # From a place to tag, value representation, length, and where the value begins.
@@ -44,7 +43,8 @@ class WalkEnds(Exception):  # noqa: N818 - how a walk ends, not a defect
     Attributes:
       sequence: Of a sequence that it ends in: tag, value representation, and where the
         value begins; None if it is none.
-      stray: Where a few bytes begin that only fill the file up; None if it is not so.
+      stray: Where bytes begin that are no part of the data set, which is whole; None if
+        it is not so.
     """
 
     def __init__(
@@ -134,37 +134,60 @@ def _walk(
     elements: dict[int, RawDataElement],
 ) -> tuple[PixelElement | None, int]:
     """As ``walk``; enters what it finds as it goes."""
-    at, end = start, len(data)
+    at, last, end = start, -1, len(data)
     header = _header_reader(data, encoding)
     # What follows the group may be written in another way.
     order: Literal["little", "big"] = "little" if encoding.little else "big"
     prefix = None if group is None else group.to_bytes(2, order)
-    while at < end:
-        if prefix is not None and data[at : at + 2] != prefix:
-            return None, at
-        try:
+    try:
+        while at < end:
+            if prefix is not None and data[at : at + 2] != prefix:
+                return None, at
             tag, kind, length, value = header(at)
-        except WalkEnds as ended:
-            raise WalkEnds(stray=None if data[at:].strip(_FILL) else at) from ended
-        if tag in PIXEL_TAGS:
-            size = None if length == _UNDEFINED else length
-            vr = (kind or b"OW").decode("ascii")
-            return PixelElement(tag, vr, value, size), value
-        if length == _UNDEFINED:
-            if kind not in (None, b"SQ"):
-                raise WalkIsLost
-            try:
-                stop, at = _over_items(data, value, encoding, 0)
-            except WalkEnds as ended:
-                raise WalkEnds((tag, kind, value)) from ended
-        else:
-            stop = at = value + length
-        if at > end:
-            is_sequence = kind == b"SQ" or (kind is None and _is_sequence(tag))
-            raise WalkEnds((tag, kind, value) if is_sequence else None)
-        if (tag in wanted) if wanted is not None else (kind or _has_name(tag)):
-            elements[tag] = _element(tag, kind, data[value:stop], value, encoding)
+            if tag in PIXEL_TAGS:
+                size = None if length == _UNDEFINED else length
+                vr = (kind or b"OW").decode("ascii")
+                return PixelElement(tag, vr, value, size), value
+            if length == _UNDEFINED:
+                if kind not in (None, b"SQ"):
+                    raise WalkIsLost
+                try:
+                    stop, following = _over_items(data, value, encoding, 0)
+                except WalkEnds as ended:
+                    raise WalkEnds((tag, kind, value)) from ended
+            else:
+                stop = following = value + length
+            if following > end:
+                is_sequence = kind == b"SQ" or (kind is None and _is_sequence(tag))
+                raise WalkEnds((tag, kind, value) if is_sequence else None)
+            if (tag in wanted) if wanted is not None else (kind or _has_name(tag)):
+                elements[tag] = _element(tag, kind, data[value:stop], value, encoding)
+            at, last = following, max(last, tag)
+    except (WalkEnds, WalkIsLost) as ended:
+        if wanted is not None and _is_stray(data[at:], order, last, wanted, ended):
+            raise WalkEnds(stray=at) from ended
+        raise
     return None, at
+
+
+def _is_stray(
+    rest: bytes,
+    order: Literal["little", "big"],
+    last: int,
+    wanted: Collection[int],
+    ended: Exception,
+) -> bool:
+    """Whether what cannot be walked over is no element of the data set that matters.
+
+    Tags ascend (PS3.5 7.1): what begins with none between the last one and the last
+    one that is wanted was not cut off from anything. Zeros, text or a piece of another
+    file, as some programs leave them behind a data set, are such.
+    """
+    halves = rest[:2].ljust(2, b"\0"), rest[2:4].ljust(2, b"\0")
+    tag = int.from_bytes(halves[0], order) << 16 | int.from_bytes(halves[1], order)
+    if isinstance(ended, WalkIsLost):  # pydicom knows what to make of most of it
+        return tag > max(PIXEL_TAGS)
+    return not last < tag <= max(wanted, default=-1)
 
 
 def walk_items(

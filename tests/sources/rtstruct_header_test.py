@@ -183,16 +183,26 @@ def test_file_that_was_cut_short_is_of_no_use(tmp_path, endless):
     assert () in seen
 
 
-@pytest.mark.parametrize("stray", [b"\0", b"\n", bytes(7), bytes(12), bytes(512)])
-def test_stray_bytes_behind_the_last_element_are_no_harm(tmp_path, stray):
+STRAY = [b"\n", b"hello", b"a line of text\n", b"\xff" * 40]
+
+
+@pytest.mark.parametrize("stray", [*map(bytes, (1, 2, 4, 7, 12, 512)), *STRAY])
+@pytest.mark.parametrize("implicit", [False, True])
+def test_stray_bytes_behind_the_last_element_are_no_harm(tmp_path, stray, implicit):
     frames = headers([0])
     dataset = structure_set([(1, "a", [outline(frames[0])])], frames)
     dataset.RTROIObservationsSequence = pydicom.Sequence([item(ReferencedROINumber=1)])
+    if implicit:
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
     path = save(dataset, tmp_path / "rt.dcm")
-    path.write_bytes(path.read_bytes() + stray)
+    whole = path.read_bytes()
+    path.write_bytes(whole + stray)
     found = rtstruct.read_object(path, "rt.dcm")
     assert (found.problem, len(found.items)) == (None, 1)
     rtstruct.match(path, found, frames, [1])
+    path.write_bytes(whole[:-3])
+    found = rtstruct.read_object(path, "rt.dcm")
+    assert found.problem.reason == "object_truncated"
 
 
 def test_file_that_ends_before_its_contours(tmp_path):
