@@ -30,6 +30,7 @@ def main(arguments):
         case "value": raise ValueError("mend the value")
         case "os": raise FileNotFoundError(2, "gone", "a.dcm")
         case "full": raise OSError(28, "No space left on device", "out/a")
+        case "large": raise OSError(27, "File too large", "out/a")
         case "quota": raise OSError(122, "Disk quota exceeded")
         case "read-only": raise OSError(30, "Read-only file system", "out/a")
         case "denied": raise PermissionError(13, "Permission denied", "out/a")
@@ -87,6 +88,12 @@ def started(path, *arguments, **environment):
             1,
             "Error: out/a: no space is left (No space left on device). Make room "
             "there, and run the command again\n",
+        ),
+        (
+            ["large"],
+            1,
+            "Error: out/a: it would be larger than a file may be there (File too "
+            "large). Raise the limit (ulimit -f), or name another folder, and run the ",
         ),
         (["quota"], 1, "Error: no space is left (Disk quota exceeded). Make room"),
         (

@@ -1,6 +1,7 @@
 import errno
 import os
 import pathlib
+import resource
 import secrets
 import sys
 
@@ -75,6 +76,19 @@ def test_full_disk_is_told_with_the_file(tmp_path, monkeypatch, size):
     with pytest.raises(OSError) as error, files.written_whole(path) as file:
         file.write(bytes(size))
     assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(path))
+    assert files.walk(tmp_path) == []
+
+
+def test_file_over_the_limit_is_told_with_the_file(tmp_path):
+    path = tmp_path / "a.bin"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError) as error, files.written_whole(path) as file:
+            file.write(bytes(2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (error.value.errno, error.value.filename) == (errno.EFBIG, str(path))
     assert files.walk(tmp_path) == []
 
 

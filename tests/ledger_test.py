@@ -389,8 +389,10 @@ def test_patient_who_loses_over_half(ledger, images, lost, rate, fails):
         ledger.check(options, plan)
         return
     words = f"patient 'Ann' loses {lost} of {images} annotated images; max_error_rate=1"
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=words) as error:
         ledger.check(options, plan)
+    assert "take their files out of the input" in str(error.value)
+    assert "withdraw" not in str(error.value)
 
 
 def lost(*images, name="rt.dcm#1.{}", reason="contour_image_missing", **fields):

@@ -287,11 +287,15 @@ def test_damage_is_found_before_anything_is_replaced(source, tmp_path):
 def test_unfinished_conversion_has_to_end_first(source, tmp_path):
     output = tmp_path / "out"
     convert(source.root, output, **options_of(source, output))
+    before = files_of(output)
     aside = output / ".partial-data-set"
     conversion_state.write_state(aside, conversion_state.read_state(output))
     (aside / "train-00000-of-00002.tfrecord").write_bytes(b"")
-    with pytest.raises(ValueError, match="unfinished"):
+    with pytest.raises(ValueError, match=f"unfinished; .* or delete {aside} to give"):
         taken_out(output)
+    shutil.rmtree(aside)
+    assert files_of(output) == before
+    assert taken_out(output).examples
 
 
 def test_trace_that_is_left_is_found(source, tmp_path):

@@ -19,7 +19,7 @@ DONE, FAILED, WRONG_USAGE, DONE_WITH_SKIPS = 0, 1, 2, 3
 
 _HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
 _COMMON_FLAGS = "--flagfile=FILE reads flags from a file, one a line; # for comments."
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -108,6 +108,9 @@ def _told(error: OSError, resumes: bool) -> str:
     if error.errno in _FULL:
         what = "no space is left"
         hint = f"Make room there, and {again}"
+    elif error.errno == errno.EFBIG:
+        what = "it would be larger than a file may be there"
+        hint = f"Raise the limit (ulimit -f), or name another folder, and {again}"
     elif error.errno in _FORBIDDEN:
         what = "it cannot be read or written"
         hint = f"Allow it to this user, or name another folder, and {again}"

@@ -28,8 +28,9 @@ STATE = "state.json"
 # Beside the state of what is to replace a data set. It is no part of the state, so that
 # a data set has the same bytes whether or not there was another one before.
 _REPLACES = "replaces"
-# Options that do not shape the bytes, or that only new patients feel.
+# Options whose value is the path of a table.
 _TABLES = frozenset({"labels", "mask_table"})
+# Options that do not shape the bytes, or that only new patients feel.
 WITHOUT_EFFECT = frozenset(
     {
         "beam_args",

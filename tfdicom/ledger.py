@@ -154,8 +154,9 @@ class Ledger:
             )
         elif options.max_error_rate < 1 and (lost := self._lost(plan)):
             verdict = (
-                f"{lost}; max_error_rate=1 allows it, a --split by name leaves the "
-                "patient out"
+                f"{lost}; max_error_rate=1 allows it. To leave the patient out, take "
+                "their files out of the input or, in a first conversion, --split by "
+                "name"
             )
         elif forbidden:
             verdict = f"fail_on: {', '.join(forbidden)}"
