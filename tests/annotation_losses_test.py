@@ -89,6 +89,9 @@ def test_one_image_of_two_patients(source, tmp_path, changed):
         # Byte for byte equal, it is two patients' by the folders alone.
         options = {} if changed else {"patient_from": by_folder}
         convert(source.root, tmp_path / "out", **options)
+    if changed:  # in one split nothing leaks: neither is used
+        one = convert(source.root, tmp_path / "one", split="train", max_error_rate=1.0)
+        assert one.ledger.counts()["reasons"]["duplicate_instance"] == 2
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
+import operator
 import sys
 
 import pytest
 
 from tests import source_folders
-from tfdicom import dicom, patients
+from tfdicom import dicom, patients, split_choice
 from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.sources.candidates import TEXT, Annotation
+from tfdicom.splits import parse_split
 
 CONTOURS = (Annotation(TEXT, "c.txt", "inner"),)
 
@@ -152,10 +154,35 @@ def test_one_image_of_two_patients_is_refused(image, names, words):
         return one.path.partition("/")[0]
 
     if not words:
-        patients.refuse_shared_instances(frames, owner)
+        patients.refuse_shared_instances(frames, owner, operator.ne)
         return
     with pytest.raises(ValueError, match=f"{words}(.|\n)*--patient_from"):
-        patients.refuse_shared_instances(frames, owner)
+        patients.refuse_shared_instances(frames, owner, operator.ne)
+
+
+@pytest.mark.parametrize(
+    ("split", "refused"),
+    [
+        ("train", ""),
+        ("train:0.5,test:0.5", "b/1.dcm .* as a/1.dcm"),
+        ("train:a+b,test:z", ""),
+        ("train:a,test:z", ""),  # b and c are left out
+        ("train:a,test:c", "c/1.dcm .* as a/1.dcm"),
+        ("train:b,test:c", "c/1.dcm .* as b/1.dcm"),
+    ],
+)
+def test_one_image_of_two_patients_who_cannot_part(image, split, refused):
+    frames = [image(name) for name in ("a/1.dcm", "b/1.dcm", "c/1.dcm")]
+    may_part = split_choice.SplitChoice(parse_split(split)).may_part
+
+    def check():
+        patients.refuse_shared_instances(frames, lambda one: one.path[0], may_part)
+
+    if not refused:
+        check()
+        return
+    with pytest.raises(ValueError, match=refused):
+        check()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import csv
 import io
 import pathlib
@@ -71,29 +72,36 @@ def identify(
 
 
 def refuse_shared_instances(
-    frames: Sequence[ScannedFrame], owner: Callable[[ScannedFrame], str]
+    frames: Sequence[ScannedFrame],
+    owner: Callable[[ScannedFrame], str],
+    may_part: Callable[[str, str], bool],
 ) -> None:
-    """Refuses a SOP Instance of two patients, who could be in two splits.
+    """Refuses a SOP Instance of two patients who could be in two splits.
 
     Args:
       frames: Frames of files that have their SOP Instance UID in common with another.
       owner: Gives the source patient of a frame; of nobody is no other patient.
+      may_part: Tells of two source patients whether they could be in two splits.
 
     Raises:
       ValueError: Names the files and the patients.
     """
     found: list[str] = []
-    first: dict[str, tuple[str, str]] = {}
+    paths: dict[str, dict[str, str]] = collections.defaultdict(dict)
     for one in frames:
         patient = owner(one)
-        if not is_nobody(patient):
-            other = first.setdefault(one.header.instance, (patient, one.path))
-            if other[0] != patient:
-                redaction.note_identifiers("patient", (patient, other[0]))
+        if is_nobody(patient):
+            continue
+        others = paths[one.header.instance]
+        for other, path in others.items():
+            if other != patient and may_part(other, patient):
+                redaction.note_identifiers("patient", (patient, other))
                 found.append(
                     f"{one.path} of patient {patient!r} is the same SOP Instance as "
-                    f"{other[1]} of patient {other[0]!r}"
+                    f"{path} of patient {other!r}"
                 )
+                break
+        others.setdefault(patient, one.path)
     if found:
         more = [f"and {len(found) - _NAMED} more such pairs"] if found[_NAMED:] else []
         raise ValueError(

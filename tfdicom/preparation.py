@@ -101,7 +101,7 @@ def prepare(
     check_stratify_label(choice.stratify, table)
     redaction.note_identifiers("patient", choice.rule.patients)
     fixed = fixed_patients(before, choice.fixed, pseudonyms)
-    found = survey(folder, options, ledger, scope, fixed)
+    found = survey(folder, options, ledger, scope, fixed, choice.may_part)
     part = scope is not None and scope.patients is not None
     if table:  # also rows of nobody who is here
         cells = (cell for row in table.rows for cell in row)

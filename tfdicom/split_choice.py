@@ -58,6 +58,13 @@ class SplitChoice:
             return self.stratified
         return f"{before}{_THEN}{now}"
 
+    def may_part(self, one: str, other: str) -> bool:
+        """Whether two source patients could be in two splits."""
+        if self.rule.patients and not self.frozen:
+            found = {self.rule.patients.get(patient) for patient in (one, other)}
+            return None not in found and len(found) > 1
+        return len({*self.rule.names, *self.frozen.values()}) > 1
+
     def by_name(self, rule: SplitRule) -> SplitChoice:
         """The choice with a table of patients in the place of fractions.
 

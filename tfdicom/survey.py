@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import operator
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -102,6 +103,7 @@ def survey(
     ledger: Ledger,
     scope: InputScope | None = None,
     fixed: FixedPatients | None = None,
+    may_part: Callable[[str, str], bool] = operator.ne,
 ) -> Survey:
     """Finds images and annotations and brings them together; reads headers only.
 
@@ -111,6 +113,7 @@ def survey(
       ledger: Gets what becomes nothing.
       scope: Which of the files, and whose, count; None for all.
       fixed: Patients of whom nothing new is taken in.
+      may_part: Tells of two source patients whether they could be in two splits.
 
     Raises:
       ValueError: There is nothing that could be converted.
@@ -123,7 +126,7 @@ def survey(
     pairs = _mask_listing(folder, listing, options)
     scan = _scan(folder, listing, pairs, options, stamps)
     owner = _owner(pairs, options)
-    refuse_shared_instances(scan.shared, owner)
+    refuse_shared_instances(scan.shared, owner, may_part)
     new = NewFiles(fixed, scan.frames, owner) if fixed else None
     if new:
         scan = new.without_images(scan)
