@@ -8,8 +8,8 @@ import pytest
 
 from tests import source_folders
 from tfdicom import dicom_file, header_cache, scan
+from tfdicom.file_scan import FileToScan
 from tfdicom.runners import LocalRunner
-from tfdicom.scan import FileToScan
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from tests import source_folders
-from tfdicom import processes, scan
+from tfdicom import dicom_file, processes, scan
+from tfdicom.file_scan import A_MASK, AN_IMAGE, ANYTHING, FileToScan, ScanRules
 from tfdicom.reasons import InputSkipped
 from tfdicom.runners import LocalRunner
-from tfdicom.scan import A_MASK, AN_IMAGE, ANYTHING, FileToScan, ScanRules, scan_files
+from tfdicom.scan import scan_files
 from tfdicom.sources.annotation_objects import AnnotatedItem, AnnotationObject
 from tfdicom.sources.candidates import MASKS
 from tfdicom.sources.readers import READERS
@@ -235,13 +236,13 @@ def test_masks_are_read_by_what_their_path_says(tmp_path, monkeypatch):
 def opened(monkeypatch):
     """Names of the files whose headers are read."""
     names = []
-    open_header = scan.dicom_file.open_header
+    open_header = dicom_file.open_header
 
     def recorded(path, *arguments):
         names.append(path.name)
         return open_header(path, *arguments)
 
-    monkeypatch.setattr(scan.dicom_file, "open_header", recorded)
+    monkeypatch.setattr(dicom_file, "open_header", recorded)
     return names
 
 
@@ -250,7 +251,7 @@ def deadly(monkeypatch, tmp_path):
     """Lets workers die at files, by name: always, or the first time only."""
     context = multiprocessing.get_context("fork")
     monkeypatch.setattr(processes, "_context", lambda: context)
-    open_header = scan.dicom_file.open_header
+    open_header = dicom_file.open_header
 
     def deadly(*always, once=()):
         def open_or_die(path, *arguments):
@@ -260,7 +261,7 @@ def deadly(monkeypatch, tmp_path):
                 os.kill(os.getpid(), signal.SIGKILL)
             return open_header(path, *arguments)
 
-        monkeypatch.setattr(scan.dicom_file, "open_header", open_or_die)
+        monkeypatch.setattr(dicom_file, "open_header", open_or_die)
 
     return deadly
 

@@ -24,9 +24,10 @@ from tfdicom import conversion, dataset_reading, files
 from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.conversion import ConversionResult
 from tfdicom.example_schema import FrameExample
+from tfdicom.file_scan import AN_IMAGE, FileToScan
 from tfdicom.matching import match_annotations
 from tfdicom.runners import LocalRunner
-from tfdicom.scan import AN_IMAGE, FileToScan, Scan, scan_files
+from tfdicom.scan import Scan, scan_files
 from tfdicom.sources import contours
 from tfdicom.sources.candidates import PathListing
 

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from tests import source_folders
-from tfdicom import scan
+from tfdicom import dicom_file
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.ledger import Ledger
@@ -215,13 +215,13 @@ def test_asked_for_contour_files_no_other_file_is_read(
     source, annotations, monkeypatch
 ):
     opened = []
-    open_header = scan.dicom_file.open_header
+    open_header = dicom_file.open_header
 
     def recorded(path, *arguments):
         opened.append(path.relative_to(source.root).as_posix())
         return open_header(path, *arguments)
 
-    monkeypatch.setattr(scan.dicom_file, "open_header", recorded)
+    monkeypatch.setattr(dicom_file, "open_header", recorded)
     write_set(source)
     (source.root / "notes.txt").write_text("hello")
     look(source.root, annotations=annotations, classes="inner")

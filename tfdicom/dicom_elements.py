@@ -105,6 +105,13 @@ def text(dataset: pydicom.Dataset, keyword: str) -> str:
     return "" if value is None else str(value).strip(" \0")
 
 
+def readable_text(dataset: pydicom.Dataset, keyword: str) -> str:
+    """As ``text``; empty where the element is damaged."""
+    with contextlib.suppress(InputSkipped):
+        return text(dataset, keyword)
+    return ""
+
+
 def joined(dataset: pydicom.Dataset, keyword: str) -> str:
     """All values of a code as they stand there, with backslashes between them."""
     element = _raw(dataset, keyword)

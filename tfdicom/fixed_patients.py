@@ -121,7 +121,9 @@ class NewFiles:
     ) -> dict[str, tuple[Annotation, ...]]:
         """Contour files by image, without new ones on images of theirs."""
         found = dict(images)
-        for path in self._theirs.intersection(images) - self.files:
+        for path in self._theirs.intersection(images):
+            if self._fixed.is_new(path):
+                continue  # it is taken out itself
             kept = []
             for one in images[path]:
                 if self._fixed.is_new(one.path):

@@ -6,12 +6,11 @@ import collections
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from tfdicom import (
-    dicom_file,
+    file_scan,
     files,
     header_cache,
     processes,
@@ -19,51 +18,19 @@ from tfdicom import (
     remote_files,
     stores,
 )
-from tfdicom.dicom_elements import HeaderDataset, quiet, text
-from tfdicom.frame_headers import FrameHeader, frame_headers
+from tfdicom.file_scan import FileToScan, Found, ScanRules
+from tfdicom.frame_headers import FrameHeader
 from tfdicom.input_stamps import UNKNOWN, InputStamps
 from tfdicom.processes import Death
-from tfdicom.reasons import REASONS, InputSkipped
+from tfdicom.reasons import InputSkipped
 from tfdicom.runners import Runner
-from tfdicom.sources import readers
 from tfdicom.sources.annotation_objects import AnnotationObject
-from tfdicom.sources.candidates import (
-    IMAGE,
-    MASK,
-    MASKS,
-    OBJECT,
-    OTHER,
-    RTSTRUCT,
-    SEG,
-    LeftFile,
-    Loss,
-)
-from tfdicom.sources.mask_listing import is_mask_format
-from tfdicom.sources.readers import KINDS, READERS
+from tfdicom.sources.candidates import IMAGE, OBJECT, LeftFile
 from tfdicom.stores import RemoteFact
 
 _FILES_PER_TASK = 64
 _TASKS_TOGETHER = 32
-_OBJECTS = frozenset(KINDS.values())
-# Why nothing of a file could be read.
-_UNREAD = ("file_unreadable", "not_dicom", "object_truncated", "worker_died")
-#: What a path alone says of a file.
-AN_IMAGE, A_MASK, ANYTHING = "image", "mask", "anything"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class FileToScan:
-    """A file, relative to the input folder.
-
-    ``role`` is ``AN_IMAGE``, ``A_MASK`` or ``ANYTHING``; ``class_name`` is what all
-    values of a mask are together, where something says; ``size``, in bytes, is known
-    of remote files.
-    """
-
-    path: str
-    role: str = ANYTHING
-    class_name: str | None = None
-    size: int | None = None
+_RULES = ScanRules()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,22 +39,6 @@ class _Task:
 
     files: tuple[FileToScan, ...]
     killers: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class ScanRules:
-    """What is asked of the files.
-
-    Attributes:
-      kinds: Kinds of DICOM objects that are wanted; the others are not read.
-      mask_values: Value and name of the values of mask images that have one; None
-        takes them as they come.
-      text_risk: Whether images are taken that may have text in their pixels.
-    """
-
-    kinds: tuple[str, ...] = (RTSTRUCT, SEG)
-    mask_values: tuple[tuple[int, str], ...] | None = None
-    text_risk: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,16 +81,12 @@ class Scan:
     shared: tuple[ScannedFrame, ...] = ()
 
 
-#: Headers of frames, the header of an object, or why the file is neither.
-_Found = tuple[FrameHeader, ...] | AnnotationObject | LeftFile
-
-
 def scan_files(
     folder: pathlib.Path,
     files: Sequence[FileToScan],
     *,
     runner: Runner,
-    rules: ScanRules = ScanRules(),
+    rules: ScanRules = _RULES,
     cache: pathlib.Path | None = None,
     stamps: InputStamps | None = None,
     progress: Callable[[int], None],
@@ -203,9 +150,9 @@ def _copies(
         paths[OBJECT, one.instance][one.path] = None
     found: dict[str, str] = {}
     for (kind, instance), same in paths.items():
-        contents: set[bytes] = set()
+        contents: set[str] = set()
         for path in sorted(same) if instance and len(same) > 1 else ():
-            digest = hashlib.sha256(files.read_bytes(folder / path)).digest()
+            digest = files.sha256_of(folder / path)
             if digest in contents:
                 found[path] = kind
             contents.add(digest)
@@ -220,7 +167,7 @@ def _with_cache(
     cache: pathlib.Path | None,
     stamps: InputStamps | None,
     progress: Callable[[int], None],
-) -> list[_Found]:
+) -> list[Found]:
     """What each file is; those that have not changed since are not opened."""
     before = header_cache.load(cache)
     facts: Mapping[str, RemoteFact] = {}
@@ -262,7 +209,7 @@ def _with_cache(
     return [known[file.path] for file in files]
 
 
-def _is_lasting(found: _Found) -> bool:
+def _is_lasting(found: Found) -> bool:
     """Whether the file alone decides: not what is installed, or who may read it."""
     return not isinstance(found, LeftFile) or found.reason == "stray_file"
 
@@ -284,96 +231,23 @@ def _with_size(file: FileToScan, facts: Mapping[str, RemoteFact]) -> FileToScan:
     return dataclasses.replace(file, size=fact.size) if fact else file
 
 
-def _read_all(folder: pathlib.Path, rules: ScanRules, task: _Task) -> list[_Found]:
+def _read_all(folder: pathlib.Path, rules: ScanRules, task: _Task) -> list[Found]:
     sizes = {one.path: one.size for one in task.files if one.size is not None}
     with remote_files.with_heads(folder, sizes):
         return _read_each(folder, rules, task)
 
 
-def _read_each(folder: pathlib.Path, rules: ScanRules, task: _Task) -> list[_Found]:
-    results: list[_Found] = []
+def _read_each(folder: pathlib.Path, rules: ScanRules, task: _Task) -> list[Found]:
+    results: list[Found] = []
     for file in task.files:
         if file.path in task.killers:
             died = InputSkipped("worker_died", task.killers[file.path])
-            results.append(_unread(file, _kind(file), died, rules))
+            results.append(file_scan.unread(file, died, rules))
         else:
             processes.now_at(file.path)
-            results.append(_read(folder, file, rules))
+            results.append(file_scan.read(folder, file, rules))
         processes.count_done()
     return results
-
-
-def _kind(file: FileToScan) -> str:
-    return MASK if file.role == A_MASK else IMAGE
-
-
-def _read(folder: pathlib.Path, file: FileToScan, rules: ScanRules) -> _Found:
-    path = folder / file.path
-    kind = _kind(file)
-    sop_class, names = "", ("", "")
-    try:
-        if file.role == A_MASK and is_mask_format(file.path):
-            return _read_mask(path, file, rules)
-        header = dicom_file.open_header(path)
-        sop_class, names = header.sop_class, _names(header)
-        if header.sop_class in KINDS:
-            kind = OBJECT
-            wanted = KINDS[header.sop_class]
-            if wanted not in rules.kinds:
-                return _left(file.path, OBJECT, "object_not_asked_for", "", names)
-            return readers.read_object(wanted, path, file.path)
-        if file.role == A_MASK:
-            return _read_mask(path, file, rules)
-        headers = frame_headers(header)
-    except InputSkipped as skipped:
-        if file.role == ANYTHING and kind == IMAGE and _is_stray(file.path, skipped):
-            return _left(file.path, OTHER, "stray_file", skipped.detail, names)
-        if not sop_class:
-            return _unread(file, kind, skipped, rules)
-        return _left(file.path, kind, skipped.code, skipped.detail, names)
-    if headers[0].burned_in:
-        return _left(file.path, IMAGE, "burned_in", "", names)
-    return headers
-
-
-def _unread(
-    file: FileToScan, kind: str, skipped: InputSkipped, rules: ScanRules
-) -> LeftFile:
-    """A file that does not say what it is: if nothing else does, an object perhaps."""
-    may_be_object = (
-        kind == IMAGE and file.role == ANYTHING and not _OBJECTS.isdisjoint(rules.kinds)
-    )
-    loss = Loss() if may_be_object and skipped.code in _UNREAD else None
-    return LeftFile(file.path, kind, skipped.code, skipped.detail, loss=loss)
-
-
-def _names(header: HeaderDataset) -> tuple[str, str]:
-    """Patient ID and Study Instance UID; empty where they cannot be read."""
-    with quiet():
-        return text(header, "PatientID"), text(header, "StudyInstanceUID")
-
-
-def _left(
-    path: str, kind: str, reason: str, detail: str, names: tuple[str, str]
-) -> LeftFile:
-    patient, study = names
-    return LeftFile(path, kind, reason, detail, patient_id=patient, study=study)
-
-
-def _read_mask(
-    path: pathlib.Path, file: FileToScan, rules: ScanRules
-) -> AnnotationObject:
-    values = None if rules.mask_values is None else dict(rules.mask_values)
-    return READERS[MASKS].read_object(
-        path, file.path, values=values, class_name=file.class_name
-    )
-
-
-def _is_stray(path: str, skipped: InputSkipped) -> bool:
-    """Whether a file claims to be an image neither by its name nor inside."""
-    if not REASONS[skipped.code].fault:
-        return True
-    return skipped.code == "not_dicom" and not path.lower().endswith((".dcm", ".ima"))
 
 
 def _shared(frames: Sequence[ScannedFrame]) -> tuple[ScannedFrame, ...]:

@@ -9,8 +9,9 @@ import pathlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from tfdicom import files, header_cache, matching, redaction
+from tfdicom import candidate_search, matching
 from tfdicom.annotated_frames import AnnotatedFrame
+from tfdicom.candidate_search import KIND_NAMES
 from tfdicom.classes import SegmentationClass, parse_classes, structures_of
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.fixed_patients import FixedPatients, NewFiles
@@ -19,34 +20,18 @@ from tfdicom.input_stamps import InputStamps
 from tfdicom.ledger import Ledger
 from tfdicom.patients import identifier_from, refuse_shared_instances
 from tfdicom.progress import Progress
-from tfdicom.reasons import REASONS, InputSkipped
+from tfdicom.reasons import REASONS
 from tfdicom.runner_choice import runner_of
-from tfdicom.scan import (
-    A_MASK,
-    AN_IMAGE,
-    FileToScan,
-    Scan,
-    ScannedFrame,
-    ScanRules,
-    scan_files,
-)
-from tfdicom.sources import contours, masks
+from tfdicom.scan import Scan, ScannedFrame
+from tfdicom.sources import contours
 from tfdicom.sources.annotation_objects import AnnotationObject
 from tfdicom.sources.candidates import (
-    MASK,
-    MASKS,
     OBJECT,
-    OTHER,
-    RTSTRUCT,
-    SEG,
     TEXT,
     Annotation,
-    LeftFile,
-    Loss,
     PathListing,
 )
 from tfdicom.sources.mask_listing import MaskListing
-from tfdicom.sources.mask_pairs import find_pairs
 from tfdicom.structures import (
     StructureNames,
     check_terms,
@@ -55,12 +40,6 @@ from tfdicom.structures import (
 )
 
 _TEXT_CLASSES = "inner;outer"  # what the layouts that are known by name outline
-_NAMES = {
-    TEXT: "contour files",
-    RTSTRUCT: "RT structure sets",
-    SEG: "segmentations",
-    MASKS: "mask images",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,24 +97,20 @@ def survey(
     Raises:
       ValueError: There is nothing that could be converted.
     """
-    paths = files.walk(folder)
-    paths = scope.files(paths) if scope else paths
-    stamps = InputStamps(folder, paths)
-    redaction.note_files(folder, paths)
-    listing = _listing(folder, paths, options)
-    pairs = _mask_listing(folder, listing, options)
-    scan = _scan(folder, listing, pairs, options, stamps)
-    owner = _owner(pairs, options)
-    refuse_shared_instances(scan.shared, owner, may_part)
-    new = NewFiles(fixed, scan.frames, owner) if fixed else None
+    found = candidate_search.find(folder, options, scope)
+    owner = _owner(found.pairs, options)
+    refuse_shared_instances(found.scan.shared, owner, may_part)
+    new = NewFiles(fixed, found.scan.frames, owner) if fixed else None
     if new:
-        scan = new.without_images(scan)
-        images = new.without_contours(listing.images)
-        listing = dataclasses.replace(listing, images=images)
-    for left in (listing.left, pairs.left, scan.left):
+        scan = new.without_images(found.scan)
+        images = new.without_contours(found.listing.images)
+        listing = dataclasses.replace(found.listing, images=images)
+        found = dataclasses.replace(found, listing=listing, scan=scan)
+    listing, scan = found.listing, found.scan
+    for left in (listing.left, found.pairs.left, scan.left):
         ledger.leave(left)
     ledger.leave(matching.paired_left(listing.images, scan.left))
-    objects = _with_images(_objects(scan, options, ledger), pairs, scan, ledger)
+    objects = candidate_search.objects_of(found, options, ledger)
     if new:
         objects = new.without_objects(objects)
         ledger.leave(new.left)
@@ -164,14 +139,14 @@ def survey(
         frames=tuple(frames),
         classes=classes,
         listing=listing,
-        pairs=pairs,
+        pairs=found.pairs,
         objects=tuple(one.path for one in objects),
-        kinds=tuple(kind for kind in _NAMES if kind in kinds),
+        kinds=tuple(kind for kind in KIND_NAMES if kind in kinds),
         names=names,
         paired=_paired(paired, frames),
-        files=tuple(paths),
+        files=found.paths,
         named=scan.named,
-        stamps=stamps,
+        stamps=found.stamps,
         held=frozenset(new.files if new else ()),
     )
 
@@ -187,18 +162,6 @@ def _owner(
         return named or identifier(one.path, one.header.patient_id, one.header.study)
 
     return owner
-
-
-def _objects(
-    scan: Scan, options: ConvertOptions, ledger: Ledger
-) -> list[AnnotationObject]:
-    """The objects that are asked for; a cache may know others."""
-    ledger.leave(
-        LeftFile(one.path, OBJECT, "object_not_asked_for")
-        for one in scan.objects
-        if not _wanted(one.kind, options)
-    )
-    return [one for one in scan.objects if _wanted(one.kind, options)]
 
 
 def _matched(
@@ -237,117 +200,6 @@ def _paired(
         count += matched
         images |= {frame.name} if matched else set()
     return len(images), count
-
-
-def _wanted(kind: str, options: ConvertOptions) -> bool:
-    return options.annotations in ("auto", kind)
-
-
-def _listing(
-    folder: pathlib.Path, paths: Sequence[str], options: ConvertOptions
-) -> PathListing:
-    """What the paths tell; without a layout of contour files, nothing."""
-    if not _wanted(TEXT, options):
-        return PathListing({}, others=tuple(paths))
-    found = contours.find(
-        folder,
-        paths,
-        layouts=options.layouts,
-        structures=contours.parse_structures(options.structures),
-    )
-    if found:
-        return found
-    if options.annotations == TEXT or options.layout != "auto":
-        raise ValueError(contours.no_layout(folder, options.layouts, paths))
-    return PathListing({}, others=tuple(paths))
-
-
-def _mask_listing(
-    folder: pathlib.Path, listing: PathListing, options: ConvertOptions
-) -> MaskListing:
-    """Mask images and what they belong to; nothing where they are not asked for."""
-    if not _wanted(MASKS, options):
-        return MaskListing((), listing.others, ())
-    # Images that contour files name may have masks too.
-    paths = sorted((*listing.images, *listing.others))
-    return find_pairs(folder, paths, options.pairing_rules)
-
-
-def _scan(
-    folder: pathlib.Path,
-    listing: PathListing,
-    pairs: MaskListing,
-    options: ConvertOptions,
-    stamps: InputStamps,
-) -> Scan:
-    """Headers of the images that names found, and of whatever else may be DICOM."""
-    unpaired = set(pairs.images)
-    others = [path for path in listing.others if path in unpaired or _is_hidden(path)]
-    hidden = [path for path in others if _is_hidden(path)]
-    wanted = [FileToScan(path, AN_IMAGE) for path in listing.images]
-    if options.annotations == TEXT:
-        hidden = others
-    else:
-        gone = set(hidden)
-        wanted += [FileToScan(path) for path in others if path not in gone]
-    wanted += [
-        FileToScan(one.mask, A_MASK, one.class_name)
-        for one in pairs.pairs
-        if one.mask not in listing.images
-    ]
-    with Progress("headers", len(wanted), "files") as progress:
-        scan = scan_files(
-            folder,
-            wanted,
-            runner=runner_of(options),
-            rules=ScanRules(
-                tuple(kind for kind in _NAMES if _wanted(kind, options)),
-                options.named_values,
-                options.allow_pixel_text_risk,
-            ),
-            cache=header_cache.cache_path(options.header_cache, folder),
-            stamps=stamps,
-            progress=progress,
-        )
-    left = tuple(LeftFile(path, OTHER, "stray_file") for path in hidden)
-    return dataclasses.replace(scan, left=scan.left + left)
-
-
-def _with_images(
-    objects: Sequence[AnnotationObject],
-    pairs: MaskListing,
-    scan: Scan,
-    ledger: Ledger,
-) -> list[AnnotationObject]:
-    """The objects; mask images among them refer to the images they are paired with."""
-    images_of = {pair.mask: pair.images for pair in pairs.pairs}
-    headers = collections.defaultdict(list)
-    for frame in scan.frames:
-        headers[frame.path].append(frame.header)
-    ledger.leave(
-        dataclasses.replace(one, loss=Loss(images=images_of.get(one.path, ())))
-        for one in scan.left
-        if one.kind == MASK
-    )
-    found = []
-    for one in objects:
-        images = images_of.get(one.path, ()) if one.kind == MASKS else ()
-        usable = [header for path in images for header in headers[path]]
-        if images and not usable:
-            reason = matching.reason_without(images[0], scan.left)
-            loss = Loss(images=tuple(images))
-            ledger.leave([LeftFile(one.path, MASK, reason, images[0], loss=loss)])
-            continue
-        try:
-            found.append(masks.with_images(one, usable) if images else one)
-        except InputSkipped as skipped:
-            code, loss = skipped.code, Loss(images=tuple(images))
-            ledger.leave([LeftFile(one.path, MASK, code, skipped.detail, loss=loss)])
-    return masks.name_values(found)
-
-
-def _is_hidden(path: str) -> bool:
-    return any(part.startswith(".") for part in path.split("/"))
 
 
 def _left_by_risk(scan: Scan) -> str:
@@ -406,7 +258,9 @@ def _found(
     patients = {one.header.patient_id for one in scan.frames}
     counts = collections.Counter(one.kind for one in drawn)
     counts.update(one.kind for one in scan.objects)
-    notes = [f"{counts[kind]} {name}" for kind, name in _NAMES.items() if counts[kind]]
+    notes = [
+        f"{counts[kind]} {name}" for kind, name in KIND_NAMES.items() if counts[kind]
+    ]
     yield (
         f"Found {len(scan.frames)} frames ({kinds}) of {len(series)} series and "
         f"{len(patients)} patients; {', '.join(notes) or 'no annotations'}."

@@ -10,7 +10,13 @@ import pathlib
 import pydicom
 
 from tfdicom import dicom_file
-from tfdicom.dicom_elements import HeaderDataset, items, number, quiet, text
+from tfdicom.dicom_elements import (
+    HeaderDataset,
+    items,
+    number,
+    quiet,
+    readable_text,
+)
 from tfdicom.reasons import InputSkipped
 from tfdicom.sources import seg_header
 from tfdicom.sources.annotation_objects import (
@@ -53,30 +59,26 @@ def describe(path: pathlib.Path, name: str, skipped: InputSkipped) -> Annotation
         reason, detail = "object_truncated", "it ends within an element"
     with quiet():
         names = ("PatientID", "SOPInstanceUID", "StudyInstanceUID")
-        patient, instance, study = (_text(dataset, one) for one in names)
+        patient, instance, study = (readable_text(dataset, one) for one in names)
         return AnnotationObject(
             path=name,
             kind="seg",
             patient_id=patient,
             instance=instance,
             study=study,
-            frame_of_reference=_text(dataset, "FrameOfReferenceUID"),
+            frame_of_reference=readable_text(dataset, "FrameOfReferenceUID"),
             referenced_series=_series(dataset),
             items=_segments(dataset),
             problem=LeftItem(None, None, reason, detail),
         )
 
 
-def _text(dataset: pydicom.Dataset, keyword: str) -> str:
-    with contextlib.suppress(InputSkipped):
-        return text(dataset, keyword)
-    return ""
-
-
 def _series(dataset: pydicom.Dataset) -> tuple[str, ...]:
     with contextlib.suppress(InputSkipped):
         found = items(dataset, "ReferencedSeriesSequence")
-        return tuple(filter(None, (_text(one, "SeriesInstanceUID") for one in found)))
+        return tuple(
+            filter(None, (readable_text(one, "SeriesInstanceUID") for one in found))
+        )
     return ()
 
 
