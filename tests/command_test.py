@@ -118,6 +118,14 @@ def test_exit_codes(program, arguments, code, message):
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("length", [10, 1_000_000])  # at the end, and on the way
+def test_who_reads_no_further_hears_nothing(program, length):
+    with started(program.path, "x" * 10, *["y" * 1000] * (length // 1000)) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == 1
+
+
 def test_flags_and_arguments_reach_main(program, tmp_path):
     flagfile = tmp_path / "a.flags"
     flagfile.write_text("# Larger.\n--size=7\n")

@@ -376,6 +376,16 @@ def test_patient_of_whom_the_ledger_alone_tells(source, tmp_path):
     assert manifest.load_manifest(output).ledger["image"].get("skipped") is None
 
 
+def test_withdrawing_makes_no_key(source, tmp_path):
+    output = tmp_path / "out"
+    convert(source.root, output, **options_of(source, output, id_key_file="public"))
+    key = tmp_path / "new" / "id.key"
+    chosen = {"output_dir": str(output), "withdraw": "P0A", "id_key_file": str(key)}
+    with pytest.raises(ValueError, match="another key.*; give --id_key_file=public"):
+        convert_main._withdraw(ConvertOptions(**chosen))
+    assert not key.parent.exists()
+
+
 def test_flag(source, tmp_path, capsys):
     output = tmp_path / "out"
     convert(source.root, output, **options_of(source, output))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from absl import app, flags
 
@@ -82,6 +84,7 @@ def _guarded(
     try:
         interrupts.clean_up_first(resumes=resumes)
         code = main(arguments[1:])
+        sys.stdout.flush()
         interrupts.handle_by(signal.SIG_IGN)  # it is done
         return code
     except UsageError as error:
@@ -90,6 +93,8 @@ def _guarded(
         hint = "Give fewer --num_workers, or the machine more memory"
         _fail(f"out of memory ({error}). {hint}", FAILED)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and not _is_read(sys.stdout):
+            raise SystemExit(FAILED) from None  # nobody reads on, as behind `| head`
         _fail(_told(error, resumes), FAILED)
     except (ValueError, RuntimeError) as error:
         _fail(str(error), FAILED)
@@ -97,6 +102,17 @@ def _guarded(
         # All is cleaned up; one more would only spoil the exit code.
         interrupts.handle_by(signal.SIG_IGN)
         _fail(interrupts.message(resumes=resumes), FAILED)
+
+
+def _is_read(output: TextIO) -> bool:
+    """Whether somebody takes what is printed; else it goes nowhere from now on."""
+    poll = select.poll()
+    poll.register(output.fileno(), select.POLLOUT)
+    if not any(event & select.POLLERR for _, event in poll.poll(0)):
+        return True
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), output.fileno())
+    return False
 
 
 def _told(error: OSError, resumes: bool) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from tfdicom import files, sealed_json
 from tfdicom.convert_options import ConvertOptions
-from tfdicom.deidentify import Pseudonyms
+from tfdicom.deidentify import Pseudonyms, key_to_name
 from tfdicom.example_schema import SCHEMA_VERSION
 from tfdicom.shard_results import CONVERSION
 from tfdicom.sharding import FrozenShards
@@ -224,9 +224,8 @@ def refuse_changes(
     fingerprint, advice = pseudonyms.fingerprint, "or convert anew with --overwrite"
     if before.identity_key != fingerprint:
         raise InputsChanged(
-            f"{options.output_dir} was made with another key of the pseudonyms "
-            f"(fingerprint {before.identity_key}, not {fingerprint}); name that key "
-            f"with --id_key_file, {advice}"
+            f"{options.output_dir} was made with another key of the pseudonyms than "
+            f"{fingerprint}; {key_to_name(before.identity_key)}, {advice}"
         )
     if (before.schema_version, before.version) != (SCHEMA_VERSION, VERSION):
         raise InputsChanged(

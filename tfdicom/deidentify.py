@@ -110,6 +110,13 @@ def existing_pseudonyms(id_key_file: str | None) -> Pseudonyms | None:
     return None
 
 
+def key_to_name(fingerprint: object) -> str:
+    """What to say with ``--id_key_file``, of a data set that another key made."""
+    if fingerprint == Pseudonyms(_PUBLIC_KEY).fingerprint:
+        return f"give --id_key_file={PUBLIC}"
+    return f"name that key (fingerprint {fingerprint}) with --id_key_file"
+
+
 def _refuse_shared(path: pathlib.Path) -> None:
     """Refuses a key that others may read: with it, they can find patients again."""
     mode = stat.S_IMODE(path.stat().st_mode)

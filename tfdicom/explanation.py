@@ -110,8 +110,8 @@ def _pseudonyms(
         return pseudonyms
     if id_key_file:
         raise ValueError(
-            f"id_key_file={id_key_file!r}: {data_dir} was made with another key "
-            f"(fingerprint {made_with}, not {pseudonyms.fingerprint})"
+            f"id_key_file={id_key_file!r}: {data_dir} was made with another key; "
+            f"{deidentify.key_to_name(made_with)}"
         )
     return None
 

@@ -304,8 +304,8 @@ def identity_of(options: ConvertOptions) -> Pseudonyms:
                 f"header_cache={cache}: headers name patients, so that they must not "
                 "lie in the data set"
             )
-    if path and options.dry_run and not path.exists():
-        return Pseudonyms(b"")  # a plan shows no pseudonym, and makes no key
+    if path and (options.dry_run or options.withdraw) and not path.exists():
+        return Pseudonyms(b"")  # only what writes pseudonyms makes a key
     pseudonyms, made = load_pseudonyms(options.id_key_file)
     redaction.note_key(pseudonyms)
     if options.keep_identifiers:

@@ -26,7 +26,7 @@ from tfdicom import (
 from tfdicom.conversion_state import ConversionState
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.dataset_files import merge_contents, split_infos, write_index
-from tfdicom.deidentify import Pseudonyms
+from tfdicom.deidentify import Pseudonyms, key_to_name
 from tfdicom.ledger_entries import count_entries
 from tfdicom.manifest import (
     LEDGER,
@@ -137,8 +137,8 @@ def _state(
         )
     if state.identity_key != pseudonyms.fingerprint:
         raise ValueError(
-            f"{output} was made with another key of the pseudonyms; name that key with "
-            "--id_key_file"
+            f"{output} was made with another key of the pseudonyms; "
+            f"{key_to_name(state.identity_key)}"
         )
     unfinished = conversion_state.read_unfinished(aside)
     if unfinished and len(unfinished.withdrawn) > len(state.withdrawn):
