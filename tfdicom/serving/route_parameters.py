@@ -42,6 +42,25 @@ WINDOW = Parameter(
     pattern=r"-?[0-9]{1,7}(\.[0-9]{1,6})?,[0-9]{1,7}(\.[0-9]{1,6})?",
     example="40,400",
 )
+SIZE = Parameter(
+    name="size",
+    doc="Length of the longer side, screen pixels; as the image has it if not given.",
+    kind=int,
+    lower=16,
+    upper=2048,
+)
+
+
+def mask_parameter(default: float) -> Parameter:
+    """How the masks lie over a picture."""
+    return Parameter(
+        name="mask",
+        doc="How much of the masks' colour is seen.",
+        kind=float,
+        default=default,
+        lower=0,
+        upper=1,
+    )
 
 
 def searching() -> tuple[Parameter, ...]:

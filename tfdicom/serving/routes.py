@@ -12,10 +12,12 @@ from tfdicom.serving.route_parameters import (
     DATASET,
     KEY,
     SERIES,
+    SIZE,
     WINDOW,
     batch_parameters,
     input_parameter,
     input_parameters,
+    mask_parameter,
     searching,
 )
 from tfdicom.serving.serve_options import ServeOptions
@@ -108,14 +110,7 @@ def routes(options: ServeOptions) -> tuple[Route, ...]:
                 KEY,
                 DATASET,
                 WINDOW,
-                Parameter(
-                    name="mask",
-                    doc="How much of the masks' colour is seen.",
-                    kind=float,
-                    default=0.0,
-                    lower=0,
-                    upper=1,
-                ),
+                mask_parameter(0.0),
                 Parameter(
                     name="contours", doc="Draw the contours.", kind=bool, default=False
                 ),
@@ -125,14 +120,7 @@ def routes(options: ServeOptions) -> tuple[Route, ...]:
                     kind=bool,
                     default=False,
                 ),
-                Parameter(
-                    name="size",
-                    doc="Length of the longer side, screen pixels; as the "
-                    "image has it if not given.",
-                    kind=int,
-                    lower=16,
-                    upper=2048,
-                ),
+                SIZE,
             ),
             answers={PNG: None},
             errors=(404,),
@@ -218,21 +206,8 @@ def routes(options: ServeOptions) -> tuple[Route, ...]:
                     choices=("png", "npz"),
                     default="png",
                 ),
-                Parameter(
-                    name="mask",
-                    doc="How much of the masks' colour is seen.",
-                    kind=float,
-                    default=0.3,
-                    lower=0,
-                    upper=1,
-                ),
-                Parameter(
-                    name="size",
-                    doc="Length of the longer side, screen pixels.",
-                    kind=int,
-                    lower=16,
-                    upper=2048,
-                ),
+                mask_parameter(0.3),
+                SIZE,
                 *input_parameters(AUGMENT_OPTIONS),
             ),
             answers={PNG: None, NPZ: None},
