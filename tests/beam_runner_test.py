@@ -12,6 +12,7 @@ import uuid
 import pytest
 
 from tests import real_data, s3_server, source_folders
+from tests.folder_contents import files_of
 from tests.source_folders import convert
 from tfdicom import beam_job, beam_runner, processes, shard_runners
 from tfdicom.beam_runner import BeamRunner
@@ -57,14 +58,6 @@ def _wait_until(true, seconds=10):
     while not true():
         assert time.monotonic() < deadline, f"not in {seconds} s"
         time.sleep(0.05)
-
-
-def content(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +106,7 @@ def test_the_portable_job_api_gives_the_same_bytes(
         how = "--environment_type=LOOPBACK --experiments=use_loopback_process_worker"
     arguments = f"--runner=PortableRunner --job_endpoint={job_server} {how}"
     by_beam(source.root, tmp_path / "beam", arguments, **options)
-    assert content(tmp_path / "beam") == content(tmp_path / "local")
+    assert files_of(tmp_path / "beam") == files_of(tmp_path / "local")
 
 
 @real_data.needs_sunnybrook
@@ -123,8 +116,8 @@ def test_real_data_in_two_processes_give_the_same_bytes(tmp_path, monkeypatch):
     # Workers elsewhere know nothing of where this process is.
     monkeypatch.chdir(tmp_path)
     by_beam(real_data.SUNNYBROOK, pathlib.Path("beam"), TWO_PROCESSES, **options)
-    found = content(tmp_path / "beam")
-    assert found == content(tmp_path / "local")
+    found = files_of(tmp_path / "beam")
+    assert found == files_of(tmp_path / "local")
     assert len([name for name in found if name.endswith(".tfrecord")]) == 3
 
 
@@ -151,7 +144,7 @@ def test_a_killed_worker_ends_the_run_and_the_next_goes_on(
     assert not (output / "dataset.json").exists()
     result = by_beam(source.root, output, TWO_PROCESSES, **options)
     assert result.reused in (1, 2)
-    assert content(output) == content(tmp_path / "local")
+    assert files_of(output) == files_of(tmp_path / "local")
 
 
 def count(item):

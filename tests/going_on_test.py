@@ -13,6 +13,7 @@ import threading
 import pytest
 
 from tests import real_data, source_folders
+from tests.folder_contents import files_of
 from tests.source_folders import convert, examples
 from tfdicom import (
     contour_origin,
@@ -46,12 +47,6 @@ NEW = "SCD0009901"
 def source(tmp_path):
     """Five patients, of whom each gets a shard where nothing else is asked."""
     return source_folders.write_folder(tmp_path / "in", patients=PATIENTS)
-
-
-def content(folder):
-    """Every file, the folder of what later conversions need among them."""
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def stamps(folder):
@@ -144,7 +139,7 @@ def test_stopped_after_any_shard_it_ends_with_the_same_bytes(
 ):
     options = {"num_workers": workers, "compression": compression}
     convert(source.root, tmp_path / "at once", compression=compression)
-    wanted = content(tmp_path / "at once")
+    wanted = files_of(tmp_path / "at once")
     assert len(shard_results_of(tmp_path / "at once")) == 5
     for shards in range(5):
         output = tmp_path / f"stopped after {shards}"
@@ -154,7 +149,7 @@ def test_stopped_after_any_shard_it_ends_with_the_same_bytes(
         assert result.reused + len(result.written) == 5
         assert result.reused == shards if workers == 1 else result.reused >= shards
         assert result.kept_patients == result.reused
-        assert content(output) == wanted
+        assert files_of(output) == wanted
 
 
 def test_stopped_again_and_again(source, tmp_path, monkeypatch):
@@ -165,7 +160,7 @@ def test_stopped_again_and_again(source, tmp_path, monkeypatch):
     result = convert(source.root, output)
     assert (result.reused, len(result.written)) == (5, 0)
     convert(source.root, tmp_path / "at once")
-    assert content(output) == content(tmp_path / "at once")
+    assert files_of(output) == files_of(tmp_path / "at once")
 
 
 @pytest.mark.parametrize("patients_per_shard", [1, 5])
@@ -188,7 +183,7 @@ def test_stopped_between_a_shard_and_its_result(
     assert check_what_readers_see(output) is None
     convert(source.root, output, **options)
     convert(source.root, tmp_path / "at once", **options)
-    assert content(output) == content(tmp_path / "at once")
+    assert files_of(output) == files_of(tmp_path / "at once")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +202,7 @@ def test_stopped_at_a_place_that_writes_no_shard(source, tmp_path, monkeypatch, 
     # What was whole already takes its place first.
     assert result.reused == (0 if place == "find_work" else 5)
     convert(source.root, tmp_path / "at once")
-    assert content(output) == content(tmp_path / "at once")
+    assert files_of(output) == files_of(tmp_path / "at once")
 
 
 @pytest.mark.parametrize("name", ["train-00000-of-00003.tfrecord", "dataset.json"])
@@ -218,7 +213,7 @@ def test_stopped_while_a_file_is_written(source, tmp_path, monkeypatch, name):
         (folder / f"{name}{files.PARTIAL}").write_bytes(b"a part")
     convert(source.root, output)
     convert(source.root, tmp_path / "at once")
-    assert content(output) == content(tmp_path / "at once")
+    assert files_of(output) == files_of(tmp_path / "at once")
 
 
 _PROGRAM = """
@@ -259,7 +254,7 @@ def test_another_process_goes_on(source, tmp_path):
     done = run("2", output, "")
     assert done.stdout.split() == ["1", "4"], done.stderr
     convert(source.root, tmp_path / "at once")
-    assert content(output) == content(tmp_path / "at once")
+    assert files_of(output) == files_of(tmp_path / "at once")
 
 
 # The same again.
@@ -272,11 +267,11 @@ def test_the_same_command_again_touches_nothing(source, tmp_path, workers, repla
     convert(source.root, output)
     if replaced:
         convert(source.root, output, overwrite=True)
-    before, touched = content(output), stamps(output)
+    before, touched = files_of(output), stamps(output)
     result = convert(source.root, output, num_workers=workers)
     assert (result.reused, len(result.written), result.kept_patients) == (5, 0, 5)
     assert stamps(output) == touched
-    assert content(output) == before
+    assert files_of(output) == before
     assert set(output.iterdir()) == {output / name.split("/")[0] for name in before}
 
 
@@ -285,13 +280,13 @@ def test_replaced_data_set_has_the_same_bytes(source, tmp_path, monkeypatch):
     convert(source.root, output, split="train")
     convert(source.root, output, overwrite=True)
     convert(source.root, tmp_path / "at once")
-    wanted = content(tmp_path / "at once")
-    assert content(output) == wanted
+    wanted = files_of(tmp_path / "at once")
+    assert files_of(output) == wanted
     stopped(source, output, monkeypatch, overwrite=True)
-    assert content(output).items() >= wanted.items()
+    assert files_of(output).items() >= wanted.items()
     result = convert(source.root, output, overwrite=True)
     assert (result.reused, len(result.written)) == (1, 4)
-    assert content(output) == wanted
+    assert files_of(output) == wanted
 
 
 def test_header_cache_is_not_needed(source, tmp_path, monkeypatch):
@@ -299,9 +294,9 @@ def test_header_cache_is_not_needed(source, tmp_path, monkeypatch):
     stopped(source, output, monkeypatch, shards=2, header_cache="none")
     result = convert(source.root, output, header_cache="none")
     assert (result.reused, len(result.written)) == (2, 3)
-    before, touched = content(output), stamps(output)
+    before, touched = files_of(output), stamps(output)
     convert(source.root, output, header_cache="none")
-    assert (content(output), stamps(output)) == (before, touched)
+    assert (files_of(output), stamps(output)) == (before, touched)
 
 
 # More input.
@@ -390,10 +385,10 @@ def test_patients_come_one_after_the_other(source, tmp_path):
 def test_extension_that_is_stopped_goes_on(source, tmp_path, monkeypatch):
     output = tmp_path / "out"
     convert(source.root, output, num_shards=1)
-    before = content(output)
+    before = files_of(output)
     grown = add_patient(add_patient(source, "SCD0008801"), NEW)
     stopped(grown, output, monkeypatch, shards=1, num_shards=1)
-    seen = content(output)
+    seen = files_of(output)
     assert {name: seen[name] for name in before} == before
     # Somebody else comes meanwhile.
     grown = add_patient(grown, "SCD0007701")
@@ -450,7 +445,7 @@ def test_file_that_could_not_be_read_for_a_while(source, tmp_path, monkeypatch, 
     result = convert(source.root, output)
     assert (len(result.written), result.kept_patients) == (1, 4)
     convert(source.root, tmp_path / "at once")
-    assert content(output) == content(tmp_path / "at once")
+    assert files_of(output) == files_of(tmp_path / "at once")
 
 
 def refuse_once_planned(monkeypatch, path):
@@ -494,13 +489,13 @@ def test_input_that_would_make_other_classes_is_refused(source, tmp_path, monkey
 
     output = tmp_path / "out"
     convert(source.root, output)
-    before = content(output)
+    before = files_of(output)
     original = survey._classes
     monkeypatch.setattr(survey, "_classes", others)
     words = "has the classes inner=inner;outer=outer, and .* --classes"
     with pytest.raises(ValueError, match=words):
         convert(source.root, output)
-    assert content(output) == before
+    assert files_of(output) == before
 
 
 def test_files_that_are_gone_are_named_where_the_crosswalk_knows_them(source, tmp_path):
@@ -533,11 +528,11 @@ def test_dry_run_plans_what_would_be_done(source, tmp_path, monkeypatch, finishe
         convert(source.root, output, num_shards=2)
     else:
         stopped(source, output, monkeypatch, num_shards=2)
-    before = content(output)
+    before = files_of(output)
     for name in ("SCD0006601", "SCD0007701", "SCD0008801"):
         source = add_patient(source, name)
     planned = convert(source.root, output, num_shards=2, dry_run=True).plan
-    assert content(output) == before
+    assert files_of(output) == before
     with pytest.raises(ValueError, match="other values of --split"):
         convert(source.root, output, num_shards=2, dry_run=True, split="train")
     anew = convert(source.root, output, num_shards=2, dry_run=True, overwrite=True)
@@ -614,20 +609,20 @@ def test_a_file_that_has_changed_in_place_is_refused(
     if known == "no journal":
         cache = header_cache.cache_path(None, source.root)
         source_contents.journal_path(cache).unlink()
-    before = content(output)
+    before = files_of(output)
     words = "1 source files have changed .*--overwrite"
     with pytest.raises(ValueError, match=words) as error:
         convert(source.root, output, **options)
     assert path.relative_to(source.root).as_posix() in str(error.value)
-    assert content(output) == before
+    assert files_of(output) == before
     convert(source.root, tmp_path / "changed", **options)
     path.write_bytes(data)
     convert(source.root, output, **options)
     convert(source.root, tmp_path / "at once", **options)
-    assert content(output) == content(tmp_path / "at once")
+    assert files_of(output) == files_of(tmp_path / "at once")
     change(path)
     convert(source.root, output, overwrite=True, **options)
-    assert content(output) == content(tmp_path / "changed")
+    assert files_of(output) == files_of(tmp_path / "changed")
 
 
 def _remove(source):
@@ -669,26 +664,26 @@ def test_files_that_have_vanished_are_refused(
     else:
         stopped(source, output, monkeypatch, shards=3)
     shutil.copytree(source.root, backup)
-    number, before = vanish(source), content(output)
+    number, before = vanish(source), files_of(output)
     words = f"{number} files that .* no longer in .*--withdraw=PATIENT.*--overwrite"
     with pytest.raises(ValueError, match=words):
         convert(source.root, output)
-    assert content(output) == before
+    assert files_of(output) == before
     shutil.rmtree(source.root)
     shutil.copytree(backup, source.root)
     convert(source.root, output)
     convert(source.root, tmp_path / "at once")
-    assert content(output) == content(tmp_path / "at once")
+    assert files_of(output) == files_of(tmp_path / "at once")
 
 
 def test_input_folder_may_move(source, tmp_path):
     output = tmp_path / "out"
     convert(source.root, output)
-    before, touched = content(output), stamps(output)
+    before, touched = files_of(output), stamps(output)
     source.root.rename(tmp_path / "elsewhere")
     result = convert(tmp_path / "elsewhere", output)
     assert result.kept_patients == 5
-    assert (content(output), stamps(output)) == (before, touched)
+    assert (files_of(output), stamps(output)) == (before, touched)
 
 
 # Another command.
@@ -715,13 +710,13 @@ def test_another_command_is_refused(
         convert(source.root, output)
     else:
         stopped(source, output, monkeypatch, shards=2)
-    before = content(output)
+    before = files_of(output)
     with pytest.raises(ValueError, match=f"{words}.*--overwrite"):
         convert(source.root, output, **options)
-    assert content(output) == before
+    assert files_of(output) == before
     convert(source.root, output, overwrite=True, **options)
     convert(source.root, tmp_path / "at once", **options)
-    assert content(output) == content(tmp_path / "at once")
+    assert files_of(output) == files_of(tmp_path / "at once")
 
 
 @pytest.mark.parametrize(
@@ -769,13 +764,13 @@ def test_damaged_state_is_named_and_does_not_stand_in_the_way(
     damage = output / ASIDE / CONVERSION / STATE
     damage.write_text(damage.read_text().replace("train", "tr", 1))
     convert(source.root, output)  # all of it is decided anew, and the same
-    wanted = content(output)
+    wanted = files_of(output)
     damage = output / CONVERSION / STATE
     damage.write_text(damage.read_text().replace("train", "tr", 1))
     with pytest.raises(ValueError, match="state.json.*repair.*--overwrite"):
         convert(source.root, output)
     convert(source.root, output, overwrite=True)
-    assert content(output) == wanted
+    assert files_of(output) == wanted
 
 
 def test_data_set_without_what_later_conversions_need(source, tmp_path):
@@ -801,7 +796,7 @@ def half_replaced(source, tmp_path, monkeypatch):
     """A data set, and another that was to replace it and has one shard."""
     output = tmp_path / "out"
     convert(source.root, output)
-    before = content(output)
+    before = files_of(output)
     stopped(source, output, monkeypatch, overwrite=True, classes="inner")
     return output, before
 
@@ -811,21 +806,21 @@ def test_replacement_goes_on(source, tmp_path, half_replaced):
     result = convert(source.root, output, overwrite=True, classes="inner")
     assert (result.reused, len(result.written)) == (1, 4)
     convert(source.root, tmp_path / "at once", classes="inner")
-    assert content(output) == content(tmp_path / "at once")
+    assert files_of(output) == files_of(tmp_path / "at once")
 
 
 @pytest.mark.parametrize("classes", ["inner", None])
 def test_replacement_does_not_go_on_unasked(source, half_replaced, classes):
     output, before = half_replaced
-    now = content(output)
+    now = files_of(output)
     words = "an unfinished conversion was to replace; go on with --overwrite, or delete"
     with pytest.raises(ValueError, match=words):
         convert(source.root, output, classes=classes)
-    assert content(output) == now and now.items() > before.items()
+    assert files_of(output) == now and now.items() > before.items()
     shutil.rmtree(output / ASIDE)
     if classes is None:
         result = convert(source.root, output)
-        assert result.reused == 5 and content(output) == before
+        assert result.reused == 5 and files_of(output) == before
 
 
 def test_replacement_by_another_command_begins_anew(source, tmp_path, half_replaced):
@@ -833,21 +828,21 @@ def test_replacement_by_another_command_begins_anew(source, tmp_path, half_repla
     result = convert(source.root, output, overwrite=True, classes="outer")
     assert result.reused == 0
     convert(source.root, tmp_path / "at once", classes="outer")
-    assert content(output) == content(tmp_path / "at once")
+    assert files_of(output) == files_of(tmp_path / "at once")
 
 
 def test_replacement_that_is_refused_leaves_what_was_there(source, tmp_path):
     output = tmp_path / "out"
     convert(source.root, output)
-    before = content(output)
+    before = files_of(output)
     source.contour(PATIENTS[0], 1).write_text("x")
     with pytest.raises(ValueError, match="on_error=fail"):
         convert(source.root, output, overwrite=True, on_error="fail")
-    seen = content(output)
+    seen = files_of(output)
     assert {name: seen[name] for name in before} == before
     convert(source.root, output, overwrite=True, on_error="skip")
     convert(source.root, tmp_path / "at once")
-    assert content(output) == content(tmp_path / "at once")
+    assert files_of(output) == files_of(tmp_path / "at once")
 
 
 def test_who_mends_what_was_refused_need_not_overwrite(source, tmp_path):
@@ -860,7 +855,7 @@ def test_who_mends_what_was_refused_need_not_overwrite(source, tmp_path):
     path.write_text(text)
     convert(source.root, output, on_error="fail")
     convert(source.root, tmp_path / "at once")
-    assert content(output) == content(tmp_path / "at once")
+    assert files_of(output) == files_of(tmp_path / "at once")
 
 
 # Two at once.
@@ -870,11 +865,11 @@ def test_second_conversion_at_the_same_time_is_refused(source, tmp_path, monkeyp
     monkeypatch.setattr(folder_lock, "_PATIENCE_SECONDS", 0.2)
     output = tmp_path / "out"
     convert(source.root, output)
-    before = content(output)
+    before = files_of(output)
     with files.lock(output):
         with pytest.raises(ValueError, match="another conversion writes to .*out"):
             convert(source.root, output, overwrite=True)
-        assert content(output) == before
+        assert files_of(output) == before
     convert(source.root, output, overwrite=True)
 
 
@@ -891,7 +886,7 @@ def test_second_conversion_waits_for_one_that_ends(source, tmp_path):
         one.join()
     assert sorted(one.reused for one in outputs) == [0, 5]
     convert(source.root, tmp_path / "at once")
-    assert content(tmp_path / "out") == content(tmp_path / "at once")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "at once")
 
 
 # Stopped on the way into place.
@@ -949,7 +944,7 @@ def test_stopped_at_any_step_into_place(source, tmp_path, monkeypatch, prepare):
     old = check_what_readers_see(first)
     shutil.copytree(first, tmp_path / "whole") if old else None
     convert(source.root, tmp_path / "whole", **options)
-    wanted = content(tmp_path / "whole")
+    wanted = files_of(tmp_path / "whole")
     new = check_what_readers_see(tmp_path / "whole")
     seen = set()
     for steps in range(100):
@@ -974,10 +969,10 @@ def test_stopped_at_any_step_into_place(source, tmp_path, monkeypatch, prepare):
             assert result.written == ()
         else:
             convert(source.root, output, **options)
-        assert content(output) == wanted
+        assert files_of(output) == wanted
     assert 5 < steps < 99
     assert "none" in seen
-    assert content(output) == wanted
+    assert files_of(output) == wanted
 
 
 def test_what_is_whole_takes_its_place_before_anything_else(

@@ -4,6 +4,7 @@ import uuid
 import pytest
 
 from tests import source_folders
+from tests.folder_contents import files_of
 from tests.source_folders import convert
 from tfdicom import conversion, files, input_stamps
 from tfdicom.input_stamps import UNKNOWN, InputStamps
@@ -79,12 +80,7 @@ def test_a_file_that_changes_after_the_plan_ends_it_and_is_taken_next(
     assert not list(output.glob("*.tfrecord")) + list(output.glob("dataset.*"))
     convert(source.root, output)
     convert(source.root, tmp_path / "anew")
-    assert _content(output) == _content(tmp_path / "anew")
-
-
-def _content(folder):
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    assert files_of(output) == files_of(tmp_path / "anew")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from tests import source_folders
+from tests.folder_contents import files_of
 from tests.source_folders import convert
 from tfdicom import conversion_state, shard_results, withdrawal
 from tfdicom.convert_options import ConvertOptions
@@ -44,14 +45,6 @@ def patients_of(output, source, shard):
     pseudonyms, _ = load_pseudonyms(None)
     found = {one.patient for one in shard_results.read(output, shard).patients}
     return [one for one in source.patients if pseudonyms.of("patient", one) in found]
-
-
-def files_of(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def flip(path, at=0.5):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests import source_folders
+from tests.folder_contents import files_of
 from tfdicom import (
     example_schema,
     files,
@@ -94,17 +95,12 @@ def ledger(result):
     return {entry.candidate: entry for one in result.patients for entry in one.ledger}
 
 
-def content(folder):
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-
-
 @pytest.mark.parametrize("compression", tfrecord_file.COMPRESSIONS)
 def test_info_tells_what_the_file_holds(source, tmp_path, compression):
     output = tmp_path / "out"
     (result,) = written(source, output, compression=compression)
     name = "train-00000-of-00001.tfrecord"
-    assert set(content(output)) == {name, f"{shard_results.CONVERSION}/{name}.json"}
+    assert set(files_of(output)) == {name, f"{shard_results.CONVERSION}/{name}.json"}
     data = (output / name).read_bytes()
     examples = records(output, result, compression)
     assert (result.split, result.info.file) == ("train", name)
@@ -215,7 +211,7 @@ def test_details_are_for_the_terminal_alone(source, tmp_path):
     job, (shard,) = job_of(source, output), plan_shards(source)
     notes = write_shard(job, ShardTask(shard))
     assert "Ann" in notes.details[relative(source, bad)]
-    for data in content(output).values():
+    for data in files_of(output).values():
         assert b"Ann" not in data and b"contour-manual" not in data
         assert b"SCD" not in data and b"dcm" not in data
 
@@ -262,7 +258,7 @@ def test_a_shard_is_never_beside_the_result_of_an_older_one(
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(*place, killed)
             write_shard(job, ShardTask(shard))
-        assert list(content(output)) == [shard.file]
+        assert list(files_of(output)) == [shard.file]
         write_shard(job, ShardTask(shard))
         assert shard_results.read(output, shard.file).split == shard.split
 
@@ -277,7 +273,7 @@ def test_file_that_vanishes_after_the_plan_ends_it(source, tmp_path, kind):
     job = job_of(source, tmp_path / "out")
     with pytest.raises(ValueError, match=f"{path.name} is gone.*still mounted"):
         write_shard(job, ShardTask(shard))
-    assert not content(tmp_path / "out")
+    assert not files_of(tmp_path / "out")
 
 
 def test_file_that_changes_while_it_is_read_ends_it(source, tmp_path, monkeypatch):
@@ -298,7 +294,7 @@ def test_file_that_changes_while_it_is_read_ends_it(source, tmp_path, monkeypatc
     monkeypatch.setattr(shards, "content_of", content_then)
     with pytest.raises(ValueError, match=f"{path.name}: changed while converting"):
         write_shard(job, ShardTask(shard))
-    assert shard.file not in content(tmp_path / "out")
+    assert shard.file not in files_of(tmp_path / "out")
 
 
 def test_large_frames_are_hardly_copied(source, tmp_path, monkeypatch):
@@ -408,7 +404,7 @@ def test_kept_patients_give_the_same_bytes_unread(
     monkeypatch.setattr(processes, "now_at", read.append)
     job = job_of(source, second, compression)
     notes = write_shard(job, ShardTask(shard, first, names))
-    assert content(second) == content(first)
+    assert files_of(second) == files_of(first)
     converted = [one for one in shard.patients if one.patient not in names]
     paths = {path for one in converted for path in one.sources}
     assert set(read) == set(notes.contents) == paths
@@ -417,10 +413,10 @@ def test_kept_patients_give_the_same_bytes_unread(
 def test_a_shard_may_be_written_in_its_own_place(source, tmp_path):
     output = tmp_path / "out"
     written(source, output)
-    before, (shard,) = content(output), plan_shards(source)
+    before, (shard,) = files_of(output), plan_shards(source)
     names = frozenset(one.patient for one in shard.patients)
     write_shard(job_of(source, output), ShardTask(shard, output, names))
-    assert content(output) == before
+    assert files_of(output) == before
 
 
 @pytest.mark.parametrize("compression", ["none", "zlib"])
@@ -438,7 +434,7 @@ def test_new_patient_among_kept_ones(tmp_path, compression):
     )
     job = job_of(whole, grown, compression)
     write_shard(job, ShardTask(shard, tmp_path / "few", kept))
-    assert content(grown) == content(once)
+    assert files_of(grown) == files_of(once)
 
 
 @pytest.mark.parametrize("compression", ["none", "zlib"])
@@ -457,8 +453,8 @@ def test_patient_who_is_taken_out(source, tmp_path, compression):
     ]
     fresh = tmp_path / "fresh"
     written(source, fresh, frames=others, compression=compression)
-    assert content(without) == content(fresh)
-    for data in content(without).values():
+    assert files_of(without) == files_of(fresh)
+    for data in files_of(without).values():
         assert gone.encode() not in data
 
 
@@ -487,7 +483,7 @@ def test_earlier_shard_that_is_damaged(source, tmp_path, damage, compression):
     job = job_of(source, second, compression)
     with pytest.raises(ValueError, match="00000-of-00001.tfrecord is damaged.*repair"):
         write_shard(job, ShardTask(shard, first, names))
-    assert not content(second)
+    assert not files_of(second)
 
 
 def test_objects_are_listed_with_the_parts_that_were_used(
@@ -537,7 +533,7 @@ def test_failure_leaves_no_file(source, tmp_path, monkeypatch):
     monkeypatch.setattr(shards.example_schema, "encode_parts", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write_shard(job, ShardTask(shard))
-    assert not content(tmp_path / "out")
+    assert not files_of(tmp_path / "out")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from tests import source_folders
+from tests.folder_contents import files_of
 from tests.source_folders import convert, examples
 from tfdicom import (
     conversion_state,
@@ -49,14 +50,6 @@ def taken_out(output, patient="P2A", key=None):
     options = ConvertOptions(output_dir=str(output), withdraw=patient, id_key_file=key)
     pseudonyms, _ = load_pseudonyms(key)
     return withdrawal.withdraw(options, pseudonyms)
-
-
-def files_of(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 @pytest.mark.parametrize("compression", ["none", "zlib"])
