@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from tests import source_folders
-from tests.folder_contents import files_of
+from tests.folder_contents import files_of, finished
 from tests.source_folders import convert, examples
 from tfdicom import (
     conversion,
@@ -13,15 +13,6 @@ from tfdicom import (
     output_folder,
     shard_results,
 )
-
-
-def finished(folder):
-    """What readers take for a data set; not what is still aside."""
-    return {
-        name: content
-        for name, content in files_of(folder).items()
-        if not name.startswith(output_folder.ASIDE)
-    }
 
 
 def reasons(result):

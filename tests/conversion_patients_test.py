@@ -9,23 +9,13 @@ import numpy as np
 import pytest
 
 from tests import source_folders
-from tests.folder_contents import files_of
+from tests.folder_contents import finished
 from tests.source_folders import convert, examples
 from tfdicom import (
     conversion,
     manifest,
-    output_folder,
 )
 from tfdicom.deidentify import load_pseudonyms
-
-
-def finished(folder):
-    """What readers take for a data set; not what is still aside."""
-    return {
-        name: content
-        for name, content in files_of(folder).items()
-        if not name.startswith(output_folder.ASIDE)
-    }
 
 
 def reasons(result):
