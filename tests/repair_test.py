@@ -129,6 +129,14 @@ def test_other_files_are_written_again(output, source, name, gone):
     assert files_of(output) == before
 
 
+def test_a_table_that_came_later_is_not_of_the_data_set(output, source):
+    before = files_of(output)
+    (source.root / "later.csv").write_text("a,b\n")
+    (output / ".conversion" / "state.json").unlink()
+    assert repair(output).is_whole
+    assert files_of(output) == before
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [

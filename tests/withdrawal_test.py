@@ -151,7 +151,16 @@ def test_files_of_who_was_withdrawn_do_not_come_back(source, tmp_path):
     with pytest.raises(ValueError, match=words):
         convert(source.root, output, **options, overwrite=True)
     assert files_of(output) == after
-    # Neither another way to the folder nor another place of it makes a difference.
+    # Neither a name with a number sign, another way to the folder nor another place of
+    # it makes a difference.
+    images = source.root / "dicoms" / "P2A"
+    images.rename(images.with_name("P2A #1"))
+    link = source.root / "link.csv"
+    link.write_text(link.read_text().replace("P2A,", "P2A #1,"))
+    with pytest.raises(ValueError, match=r"withdrawn.*P2A #1/1\.dcm"):
+        convert(source.root, output, **options)
+    images.with_name("P2A #1").rename(images)
+    link.write_text(link.read_text().replace("P2A #1,", "P2A,"))
     (tmp_path / "link").symlink_to(output)
     with pytest.raises(ValueError, match=words):
         convert(source.root, tmp_path / "in" / ".." / "link", **options)

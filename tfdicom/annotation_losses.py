@@ -13,7 +13,15 @@ from collections.abc import Callable, Iterator, Mapping
 
 from tfdicom.manifest import LEFT_OUT, SKIPPED, LedgerEntry
 from tfdicom.plan import Plan
-from tfdicom.sources.candidates import IMAGE, MASK, OBJECT, OTHER, LeftFile, Loss
+from tfdicom.sources.candidates import (
+    IMAGE,
+    MASK,
+    OBJECT,
+    OTHER,
+    LeftFile,
+    Loss,
+    file_of,
+)
 
 # What structure sets have beside outlines.
 _CRUMBS = ("contour_too_short", "contour_outside_image")
@@ -64,7 +72,7 @@ class AnnotationLosses:
             for name, entry in drawn.items()
             if entry.status == SKIPPED and not _is_crumb(name, entry)
         }
-        in_parts = {name.rpartition("#")[0] for name in failed}
+        in_parts = {file_of(name) for name in failed}
         self._entries = entries
         skipped = [one for name, one in left.items() if _is_skipped(entries[name])]
         self._before = [
@@ -115,7 +123,7 @@ class AnnotationLosses:
 
 
 def _is_crumb(name: str, entry: LedgerEntry) -> bool:
-    return "#" in name and entry.reason in _CRUMBS
+    return file_of(name) != name and entry.reason in _CRUMBS
 
 
 def _is_skipped(entry: LedgerEntry | None) -> bool:
@@ -130,7 +138,7 @@ def _images(one: LeftFile) -> tuple[str, ...]:
     """What tells the annotated images apart that are lost with it."""
     if one.kind == MASK and not _loss(one).images:
         return (one.near,) if one.near else ()  # of no image, as far as names tell
-    return _loss(one).images or (one.path.rpartition("#")[0] or one.path,)
+    return _loss(one).images or (file_of(one.path),)
 
 
 def _whose(one: LeftFile, owner: Callable[[str], str]) -> str:

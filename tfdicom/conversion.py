@@ -166,8 +166,10 @@ def _convert(
     scope = InputScope(before, pseudonyms) if thorough and before else None
     prepared = prepare(options, pseudonyms=pseudonyms, before=before, scope=scope)
     withdrawn = withdrawn_patients.withdrawn_from(output)
+    owners = prepared.ledger.owners
+    of_files = {one: owners[one] for one in prepared.survey.files if one in owners}
     withdrawn_patients.refuse_withdrawn(
-        output, withdrawn, pseudonyms, prepared.ledger.owners, prepared.labelled
+        output, withdrawn, pseudonyms, of_files, prepared.labelled
     )
     replaces = options.overwrite and files.exists(output / MANIFEST)
     state = _state(prepared, withdrawn, replaces=replaces)

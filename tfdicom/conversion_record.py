@@ -36,6 +36,18 @@ def path_for(pseudonyms: Pseudonyms, output_dir: pathlib.Path) -> pathlib.Path:
     return path.with_name(f"{path.name}.flags")
 
 
+def place_of(crosswalk: pathlib.Path) -> str | None:
+    """Where the data set lay whose flagfile was written beside a crosswalk."""
+    name = crosswalk.stem.replace("crosswalk-", "conversion-")
+    try:
+        lines = crosswalk.with_name(f"{name}.flags").read_text(errors="surrogateescape")
+    except OSError:
+        return None
+    flag = "--output_dir="
+    places = [one for one in lines.splitlines() if one.startswith(flag)]
+    return places[-1].removeprefix(flag) if places else None
+
+
 def write(path: pathlib.Path, options: ConvertOptions) -> None:
     """Writes the options that are not the default ones, paths from the root."""
     lines = [f"# How {_absolute(options.output_dir)} was made."]

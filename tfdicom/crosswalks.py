@@ -11,7 +11,7 @@ import dataclasses
 import pathlib
 from collections.abc import Collection, Iterator, Mapping
 
-from tfdicom import deidentify, files
+from tfdicom import conversion_record, deidentify, files
 from tfdicom.deidentify import Pseudonyms
 from tfdicom.manifest import MANIFEST
 
@@ -38,10 +38,11 @@ def read(path: pathlib.Path) -> Crosswalk:
       ValueError: It is none.
     """
     try:
-        header = path.read_text(encoding="utf-8", errors="surrogateescape")
+        with path.open(encoding="utf-8", errors="surrogateescape") as file:
+            header = file.readline()
     except OSError as error:
         raise ValueError(f"crosswalk={path}: {error.strerror or error}") from error
-    if header.partition("\n")[0].strip() != ",".join(deidentify.CROSSWALK_COLUMNS):
+    if header.strip() != ",".join(deidentify.CROSSWALK_COLUMNS):
         raise ValueError(
             f"crosswalk={path} is none: its header should be "
             f"{','.join(deidentify.CROSSWALK_COLUMNS)}"
@@ -105,15 +106,8 @@ def _is_left(path: pathlib.Path) -> bool:
 
     The flagfile beside it, which was written with it, tells the place.
     """
-    name = path.stem.replace("crosswalk-", "conversion-")
-    record = path.with_name(f"{name}.flags")
-    try:
-        lines = record.read_text(errors="surrogateescape").splitlines()
-    except OSError:
-        return False
-    flag = "--output_dir="
-    places = [line.removeprefix(flag) for line in lines if line.startswith(flag)]
-    return bool(places) and not files.exists(files.path_of(places[-1]) / MANIFEST)
+    place = conversion_record.place_of(path)
+    return place is not None and not files.exists(files.path_of(place) / MANIFEST)
 
 
 def paths(pseudonyms: Pseudonyms, output_dir: str) -> Iterator[pathlib.Path]:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from tfdicom.annotated_frames import AnnotatedFrame
 from tfdicom.patients import Identifier, is_nobody
-from tfdicom.sources.candidates import LeftFile
+from tfdicom.sources.candidates import LeftFile, file_of
 
 _NO_NAMES = ("", "")
 
@@ -83,7 +83,7 @@ def _near(left: LeftFile) -> str:
 
 def _file(name: str, files: Collection[str]) -> str:
     """The file, or that of a part."""
-    return name if name in files else name.rpartition("#")[0] or name
+    return name if name in files else file_of(name)
 
 
 def _folders(patients: Mapping[str, str]) -> dict[str, str | None]:

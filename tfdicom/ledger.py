@@ -17,7 +17,7 @@ from tfdicom.manifest import LEFT_OUT, SKIPPED, LedgerEntry
 from tfdicom.plan import Plan
 from tfdicom.reasons import FINDINGS, REASONS
 from tfdicom.shard_results import ShardResult
-from tfdicom.sources.candidates import OBJECT, LeftFile
+from tfdicom.sources.candidates import OBJECT, LeftFile, file_of
 
 #: Pseudonym and source identifier of a patient.
 Owner = tuple[str, str]
@@ -113,7 +113,7 @@ class Ledger:
         missing = [path for path in objects if path not in self._entries]
         statuses: dict[str, set[str]] = {path: set() for path in missing}
         for name, entry in self._entries.items():
-            path = name.rpartition("#")[0]
+            path = file_of(name)
             if path in statuses:
                 statuses[path].add(entry.status)
         for path, found in statuses.items():
@@ -248,7 +248,7 @@ class Ledger:
 
     def _owner(self, name: str) -> Owner | None:
         """Whose a file is, or the file of a part."""
-        return self._owners.get(name) or self._owners.get(name.rpartition("#")[0])
+        return self._owners.get(name) or self._owners.get(file_of(name))
 
     def write_crosswalk(self, path: pathlib.Path) -> None:
         """Writes which candidate and patient is which file and person."""

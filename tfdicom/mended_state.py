@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Iterator
 
 from tfdicom import conversion_state, files
 from tfdicom.conversion_state import ConversionState
@@ -51,6 +52,18 @@ def mended_state(
     return state
 
 
+def _named_tables(options: ConvertOptions) -> Iterator[str]:
+    """Tables in the input folder that options name, relative to it."""
+    folder = files.path_of(options.input_dir)
+    split = options.split if options.split.endswith(".csv") else None
+    kind, _, patients = options.patient_from.partition(":")
+    named = (options.labels, options.mask_table, options.splits_from, split)
+    for text in (*named, patients if kind == "csv" else None):
+        path = files.path_of(text) if text else folder
+        if path.is_relative_to(folder):
+            yield path.relative_to(folder).as_posix()
+
+
 def _inputs(
     output: pathlib.Path, options: ConvertOptions, pseudonyms: Pseudonyms
 ) -> tuple[str, ...]:
@@ -58,9 +71,10 @@ def _inputs(
     width = conversion_state.DIGITS
     listed = {line["candidate"][:width] for line in read_ledger(output)}
     tables = {layout.link_file for layout in options.layouts}
+    tables |= set(_named_tables(options))
     found = []
     for path in files.walk(files.path_of(options.input_dir)):
         digest = conversion_state.input_digest(pseudonyms, path)
-        if digest in listed or path in tables or path.endswith(".csv"):
+        if digest in listed or path in tables:
             found.append(digest)
     return tuple(sorted(found))

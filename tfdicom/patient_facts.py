@@ -18,7 +18,6 @@ _SEXES = ("M", "F", "O")
 _BAND_YEARS, _OLDEST = 5, 90
 # In a year, by the unit of Patient's Age (0010,1010).
 _IN_A_YEAR = {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}
-_DAYS_IN_A_YEAR = 365.25
 # Dates move into the past, by a day to ten years.
 _LONGEST_SHIFT = 3652
 

@@ -180,18 +180,6 @@ def shared_area(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
     return max(-float(height @ column), 0.0)
 
 
-def polygon_centroid(vertices: npt.ArrayLike) -> tuple[float, float]:
-    """Returns the (column, row) of the centroid of what a polygon encloses.
-
-    Raises:
-      ValueError: The polygon encloses nothing, or bad vertices.
-    """
-    area, column, row = moments(checked(vertices))
-    if not area > 0:
-        raise ValueError("the polygon encloses no area, so it has no centroid")
-    return column, row
-
-
 def crosses_itself(vertices: npt.ArrayLike) -> bool:
     """Tells whether two edges of a polygon cross at a point inside both of them.
 

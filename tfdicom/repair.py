@@ -124,7 +124,8 @@ def _mend(options: ConvertOptions, manifest: Manifest) -> tuple[str, ...]:
     state = _state(output, manifest, options, pseudonyms)
     if damaged:
         shard_repair.rebuild_shards(options, manifest, state, pseudonyms, damaged)
-    shard_repair.mend_index(output, manifest)
+    with files.lock(output):
+        shard_repair.mend_index(output, manifest)
     return tuple(sorted(damaged))
 
 
@@ -141,7 +142,8 @@ def _state(
         state = None
     if state is None:
         state = mended_state.mended_state(output, manifest, options, pseudonyms)
-        conversion_state.write_state(output, state)
+        with files.lock(output):
+            conversion_state.write_state(output, state)
     return state
 
 

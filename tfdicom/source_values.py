@@ -83,7 +83,7 @@ def _read(path: pathlib.Path) -> pydicom.Dataset | None:
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dicom_file.open_header(path)  # which tells other files apart
-            with path.open("rb") as file:
+            with files.opened(path) as file:
                 return pydicom.dcmread(file, stop_before_pixels=True, force=True)
     except Exception:  # a file of any kind can raise anything
         return None

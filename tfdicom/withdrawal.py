@@ -65,8 +65,9 @@ def withdraw(options: ConvertOptions, pseudonyms: Pseudonyms) -> Withdrawal:
         _refuse_damaged(output)
         state = _state(output, aside, pseudonyms)
         name = options.withdraw or ""
-        listed = {line.get("patient") for line in read_ledger(output)}
-        candidates = {line["candidate"] for line in read_ledger(output)}
+        lines = list(read_ledger(output))
+        listed = {line.get("patient") for line in lines}
+        candidates = {line["candidate"] for line in lines}
         place = str(output.absolute())
         walks = crosswalks.of_data_set(pseudonyms, place, candidates)
         known = {*manifest.split_table, *listed}
@@ -75,11 +76,11 @@ def withdraw(options: ConvertOptions, pseudonyms: Pseudonyms) -> Withdrawal:
         examples, shard = 0, ""
         if patient in known:
             traces = withdrawal_proof.traces_of(
-                patient, results, read_ledger(output), manifest.labels
+                patient, results, lines, manifest.labels
             )
             with _all_or_nothing(aside):
                 examples, shard = _write(
-                    output, aside, manifest, state, results, patient, pseudonyms
+                    output, aside, manifest, state, results, lines, patient, pseudonyms
                 )
             output_folder.take_place(output)
         else:  # this was stopped after the records had gone
@@ -191,6 +192,7 @@ def _write(
     manifest: Manifest,
     state: ConversionState,
     results: list[ShardResult],
+    ledger: Iterable[dict],
     patient: str,
     pseudonyms: Pseudonyms,
 ) -> tuple[int, str]:
@@ -201,8 +203,8 @@ def _write(
       ledger alone tells.
     """
     labels = withdrawal_proof.left_labels(manifest.labels, results, patient)
-    ours = [line for line in read_ledger(output) if line.get("patient") == patient]
-    lines = [line for line in read_ledger(output) if line.get("patient") != patient]
+    ours = [line for line in ledger if line.get("patient") == patient]
+    lines = [line for line in ledger if line.get("patient") != patient]
     digests = {line["candidate"][: conversion_state.DIGITS] for line in ours}
     table = {one: name for one, name in manifest.split_table.items() if one != patient}
     buckets, examples, shard = manifest.buckets, 0, ""

@@ -36,7 +36,7 @@ def refuse_withdrawn(
       output: The data set that they were withdrawn from.
       withdrawn: From ``withdrawn_from``.
       pseudonyms: Made with its key.
-      owners: Patients of the input files, by path.
+      owners: Patients of the input files, by path; not of parts of files.
       labelled: Source identifiers of the patients that a table of labels names.
 
     Raises:
@@ -48,11 +48,7 @@ def refuse_withdrawn(
         patient: withdrawn_digest(pseudonyms, patient) in withdrawn
         for patient in {patient for patient, _ in owners.values()}
     }
-    found = sorted(
-        path
-        for path, (patient, _) in owners.items()
-        if "#" not in path and gone[patient]
-    )
+    found = sorted(path for path, (patient, _) in owners.items() if gone[patient])
     if found:
         more = ", ..." if len(found) > 5 else ""
         raise ValueError(

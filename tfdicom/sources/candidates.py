@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 
 #: Kinds of candidates, as the ledger names them.
@@ -59,6 +60,14 @@ def candidate_name(path: str, item: int | None, part: int | None) -> str:
     """Name of a part of an object: ``rt.dcm#3.17`` is part 17 of its item 3."""
     name = path if item is None else f"{path}#{item}"
     return name if part is None else f"{name}.{part}"
+
+
+_PART = re.compile(r"#-?[0-9]+(\.-?[0-9]+)?$")
+
+
+def file_of(name: str) -> str:
+    """The file of a part or of a frame; folders and files may have a # themselves."""
+    return _PART.sub("", name)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
