@@ -15,16 +15,17 @@ from tfdicom import (
     conversion_record,
     conversion_state,
     files,
+    going_on,
     header_cache,
     output_folder,
     processes,
     shard_results,
     withdrawn_patients,
 )
-from tfdicom.conversion_state import ConversionState, InputsChanged
+from tfdicom.conversion_state import InputsChanged
 from tfdicom.convert_options import ConvertOptions
 from tfdicom.dataset_files import merge_contents, write_dataset_files
-from tfdicom.deidentify import Pseudonyms, crosswalk_path, read_crosswalk
+from tfdicom.deidentify import Pseudonyms, crosswalk_path
 from tfdicom.input_scope import InputScope
 from tfdicom.leakage import refuse_leaks
 from tfdicom.ledger import Ledger
@@ -162,7 +163,7 @@ def _convert(
 ) -> ConversionResult:
     """Converts into a folder that nobody else writes to."""
     pseudonyms = identity_of(options)
-    before = _before(output, aside, options, pseudonyms)
+    before = going_on.state_before(output, aside, options, pseudonyms)
     scope = InputScope(before, pseudonyms) if thorough and before else None
     prepared = prepare(options, pseudonyms=pseudonyms, before=before, scope=scope)
     withdrawn = withdrawn_patients.withdrawn_from(output)
@@ -172,9 +173,9 @@ def _convert(
         output, withdrawn, pseudonyms, of_files, prepared.labelled
     )
     replaces = options.overwrite and files.exists(output / MANIFEST)
-    state = _state(prepared, withdrawn, replaces=replaces)
+    state = going_on.state_of(prepared, withdrawn, replaces=replaces)
     if before:
-        _refuse_vanished(before, state, prepared, output)
+        going_on.refuse_vanished(before, state, prepared, output)
     cache = header_cache.cache_path(options.header_cache, prepared.folder)
     contents = SourceContents(prepared.folder, journal_path(cache))
     job = ShardJob(
@@ -211,101 +212,6 @@ def _convert(
         reused=len(work.whole),
         kept_patients=work.kept_patients,
     )
-
-
-def _before(
-    output: pathlib.Path,
-    aside: pathlib.Path,
-    options: ConvertOptions,
-    pseudonyms: Pseudonyms,
-) -> ConversionState | None:
-    """What was decided before: by a run that was stopped, or for the data set.
-
-    What is aside is removed where it is of no use.
-    """
-    unfinished = conversion_state.read_unfinished(aside)
-    finished = files.exists(output / MANIFEST)
-    if options.overwrite:
-        if unfinished and unfinished.replaces == finished:
-            try:
-                conversion_state.refuse_changes(unfinished, options, pseudonyms)
-            except InputsChanged:
-                pass
-            else:
-                return unfinished
-        output_folder.clear(aside)
-        return None
-    if unfinished and unfinished.replaces and finished:
-        raise ValueError(
-            f"{output} holds a data set that an unfinished conversion was to replace; "
-            f"go on with --overwrite, or delete {aside} to keep the data set as it is"
-        )
-    before = unfinished or conversion_state.read_state(output)
-    if before:
-        conversion_state.refuse_changes(before, options, pseudonyms)
-    elif finished:
-        raise ValueError(
-            f"{output} holds a data set without the folder {shard_results.CONVERSION}, "
-            "so that it cannot be extended; choose another --output_dir, or replace it "
-            "with --overwrite"
-        )
-    if not unfinished:
-        output_folder.clear(aside)
-    return before
-
-
-def _state(
-    prepared: Preparation, withdrawn: tuple[str, ...], *, replaces: bool
-) -> ConversionState:
-    plan, pseudonyms = prepared.plan, prepared.pseudonyms
-    counts = collections.Counter(shard.split for shard in plan.shards)
-    digest = conversion_state.input_digest
-    found, held = frozenset(prepared.survey.files), prepared.survey.held
-    return ConversionState(
-        options=conversion_state.option_digests(prepared.options, pseudonyms),
-        identity_key=pseudonyms.fingerprint,
-        split_table=plan.split_table,
-        buckets=plan.buckets,
-        shard_counts={name: counts[name] for name in plan.split_names},
-        contour_origin=prepared.rules.origin,
-        contour_shift=prepared.rules.text.shift,
-        classes=tuple((one.name, one.expression) for one in prepared.rules.classes),
-        inputs=tuple(sorted(digest(pseudonyms, one) for one in found - held)),
-        held=tuple(sorted(digest(pseudonyms, one) for one in held)),
-        replaces=replaces,
-        fixed_splits=tuple(plan.split_options["fixed_splits"]),
-        stratified=plan.split_options["stratify"],
-        withdrawn=withdrawn,
-    )
-
-
-def _refuse_vanished(
-    before: ConversionState,
-    state: ConversionState,
-    prepared: Preparation,
-    output: pathlib.Path,
-) -> None:
-    """Refuses where a file, a patient or a class of the data set is gone."""
-    crosswalk = crosswalk_path(prepared.pseudonyms, str(output.absolute()))
-    names = {
-        candidate[: conversion_state.DIGITS]: path
-        for candidate, _, _, path in read_crosswalk(crosswalk)
-    }
-    conversion_state.refuse_vanished(before, state.inputs, prepared.options, names)
-    if before.classes != state.classes:
-        was = ";".join(f"{name}={text}" for name, text in before.classes)
-        raise InputsChanged(
-            f"{output} has the classes {was}, and what is in the input now would make "
-            "others; give --classes to say which, with --overwrite to convert anew"
-        )
-    gone = sorted(set(before.split_table) - set(state.split_table))
-    if gone:
-        raise ValueError(
-            f"{len(gone)} patients of {output} would not be converted any more, "
-            f"{gone[0]} among them, though their files are there: has a table or a "
-            "file that names patients changed? Convert anew with --overwrite, or take "
-            "patients out with --withdraw=PATIENT"
-        )
 
 
 def _announce(work: Work) -> None:
