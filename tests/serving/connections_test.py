@@ -4,8 +4,10 @@ import concurrent.futures
 import socket
 import sys
 import time
+import types
 
 import pytest
+from gunicorn.workers import gthread
 
 from tfdicom.serving import connections
 from tfdicom.serving.connections import Connection, SlowClients
@@ -78,6 +80,18 @@ def test_who_takes_nothing_is_not_waited_for_for_ever():
     with pytest.raises(ConnectionResetError):
         connection.sendall(MORE)
     assert connection.fileno() == -1
+
+
+def test_who_was_cut_off_is_counted_once():
+    ours, _client = socket.socketpair()
+    conn = gthread.TConn(None, Connection(ours, SlowClients(0), 30.0), None, None)
+    with pytest.raises(ConnectionResetError):
+        conn.sock.sendall(MORE)
+    answered: concurrent.futures.Future = concurrent.futures.Future()
+    answered.set_result(False)
+    worker = types.SimpleNamespace(nr_conns=1, alive=True)
+    gthread.ThreadWorker.finish_request(worker, conn, answered)
+    assert worker.nr_conns == 0
 
 
 def test_half_a_request():

@@ -114,6 +114,11 @@ class Connection(socket.socket):
                 credit = min(max(credit, 0.0) + count / _SLOWEST / _PATIENCE, 1.0)
                 left = left[count:]
 
+    def setblocking(self, flag: bool, /) -> None:
+        """As a socket's; one that was cut off is left alone: gunicorn ends it, too."""
+        if self.fileno() >= 0:
+            super().setblocking(flag)
+
     def shutdown(self, how: int, /) -> None:
         """As a socket's; afterwards nothing is waited for that takes its time."""
         self._ends = time.monotonic() + _ENDING_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any
 
 from gunicorn.http import errors as http_errors
@@ -42,8 +43,7 @@ class Worker(ThreadWorker):
         """Answers what was asked, takes no new connection, and ends."""
         if self.alive:
             self.log.info("This process is replaced: it holds much memory")
-            self.alive = False
-            self._slow.give_up_all()
+            self.handle_exit(signal.SIGTERM, None)
 
     def run(self) -> None:
         """Answers until it is told to end; then nobody holds it up."""
