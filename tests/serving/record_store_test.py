@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import sys
+import zlib
 
 import pytest
 
@@ -74,6 +75,25 @@ def test_damage(tmp_path, at):
     store = RecordStore(tmp_path / "d", "none")
     with pytest.raises(ValueError, match=f"{entry.shard}, offset {entry.offset}: dam"):
         store.read(entry.shard, entry.offset, entry.length)
+
+
+def test_damage_of_one_record_of_a_compressed_shard(tmp_path, monkeypatch):
+    served_apps.write(tmp_path / "d", compression="zlib")
+    first, second, *_ = entries(tmp_path / "d")
+    path = tmp_path / "d" / first.shard
+    data = bytearray(zlib.decompress(path.read_bytes()))
+    data[second.offset + 60] ^= 1
+    path.write_bytes(zlib.compress(data))
+    opened, count = files.opened, []
+    monkeypatch.setattr(files, "opened", lambda *a: count.append(a) or opened(*a))
+    store = RecordStore(tmp_path / "d", "zlib")
+    for _ in range(2):
+        assert store.read(first.shard, first.offset, first.length)
+        with pytest.raises(ValueError, match=f"{path.name}, offset {second.offset}: "):
+            store.read(second.shard, second.offset, second.length)
+        with pytest.raises(ValueError, match="offset 7: damaged"):
+            store.read(first.shard, 7, 9)
+    assert len(count) == 1
 
 
 if __name__ == "__main__":

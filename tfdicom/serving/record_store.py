@@ -7,7 +7,6 @@ import io
 import os
 import pathlib
 import threading
-from collections.abc import Sequence
 from typing import BinaryIO
 
 from tfdicom import files, tfrecord_file
@@ -36,7 +35,7 @@ class RecordStore:
         self._files: collections.OrderedDict[str, _SharedFile] = (
             collections.OrderedDict()
         )
-        self._inflated: collections.OrderedDict[str, dict[int, bytes]] = (
+        self._inflated: collections.OrderedDict[str, dict[int, bytes | None]] = (
             collections.OrderedDict()
         )
 
@@ -53,7 +52,10 @@ class RecordStore:
           ValueError: The record is damaged.
         """
         if self._compression != "none":
-            return self._whole(shard)[offset]
+            record = self._whole(shard).get(offset)
+            if record is None:
+                raise ValueError(f"{shard}, offset {offset}: damaged")
+            return record
         framed = self._file(shard).read(offset, length + FRAMING)
         where = f"{shard}, offset {offset}"
         return tfrecord_file.record_at(io.BytesIO(framed), 0, where)
@@ -69,18 +71,15 @@ class RecordStore:
             self._files[shard] = found
             return found
 
-    def _whole(self, shard: str) -> dict[int, bytes]:
-        """The records of a compressed shard by their offsets."""
+    def _whole(self, shard: str) -> dict[int, bytes | None]:
+        """The records of a compressed shard by their offsets; None where damaged."""
         with self._lock:
             found = self._inflated.pop(shard, None)
             if found is None:
-                records = tfrecord_file.read_records(
+                records = tfrecord_file.salvage_records(
                     self._folder / shard, compression=self._compression
                 )
-                found, offset = {}, 0
-                for record in records:
-                    found[offset] = record
-                    offset += len(record) + FRAMING
+                found = {record.offset: record.data for record in records}
                 while len(self._inflated) >= _SHARDS_IN_MEMORY:
                     self._inflated.popitem(last=False)
             self._inflated[shard] = found
@@ -104,10 +103,3 @@ class _SharedFile:
         with self._lock:
             self._file.seek(offset)
             return self._file.read(size)
-
-
-def read_many(
-    store: RecordStore, places: Sequence[tuple[str, int, int]]
-) -> list[bytes]:
-    """Several records, each by shard, offset and length."""
-    return [store.read(*place) for place in places]
