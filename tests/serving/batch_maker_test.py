@@ -10,6 +10,8 @@ import tfdicom
 from tests import served_apps, synthetic
 from tfdicom.input_options import InputOptions
 from tfdicom.serving import batch_maker
+from tfdicom.serving.errors import ApiError
+from tfdicom.serving.room import Room
 from tfdicom.serving.served import open_data_set
 
 pytestmark = pytest.mark.long
@@ -130,6 +132,14 @@ def test_makers_are_kept_and_forgotten(little):
     for size in range(2, 10):
         makers.get(one, "train", InputOptions(batch_size=size + 10))
     assert makers.get(one, "train", InputOptions(seed=1)) is not first
+
+
+def test_what_is_refused_takes_no_room(little):
+    room = Room(1)
+    options = InputOptions(training=True, positive_fraction=0.5, classes="inner")
+    with pytest.raises(ApiError, match="positive_fraction"):
+        batch_maker.BatchMakers(room).get(served(little), "test", options)
+    assert room._configurations == 0
 
 
 if __name__ == "__main__":

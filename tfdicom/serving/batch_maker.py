@@ -259,9 +259,10 @@ class BatchMakers:
                 self._found.popitem(last=False)
         with slot.lock:
             if slot.maker is None:
-                if self._room is not None:
+                planned = plan_batches(one, split, options)
+                if self._room is not None:  # not for what is refused
                     self._room.claim()
-                slot.maker = BatchMaker(one, *plan_batches(one, split, options))
+                slot.maker = BatchMaker(one, *planned)
             return slot.maker
 
 
