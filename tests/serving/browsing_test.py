@@ -29,7 +29,7 @@ def test_choices(app):
 
 
 def test_choices_are_what_the_api_understands(app):
-    known = {one.name: one for one in browsing.parameters(app.extensions["tfdicom"])}
+    known = {one.name: one for one in browsing.parameters()}
     found = browsing.choices(_one(app))
     for name in ("sort", "show"):
         for word, _ in found[name]:

@@ -28,10 +28,17 @@ def test_a_data_set_that_is_replaced(tmp_path):
     assert client.get("/v1/examples").json["total"] == 9
     first = app.extensions["tfdicom"].data_set("one")
     assert app.extensions["tfdicom"].data_set("one") is first
+    too_large = "/v1/batch?image_size=9999"
+    assert client.get(too_large).status_code == 413
+    assert client.get(f"{too_large}&dataset=two").status_code == 413
+    plans = app.extensions["tfdicom"].data_set("two").kept["plans"]
 
     shutil.rmtree(tmp_path / "one")  # as it is while another is copied there
-    for path in ("/v1/examples", "/v1/batch", "/v1/datasets"):
-        answer = client.get(path)
+    for path, operation in client.get("/openapi.json").json["paths"].items():
+        answer = client.get(path.format(key=first.catalog.keys[0].decode(), series="s"))
+        assert str(answer.status_code) in operation["get"]["responses"], path
+        if not path.startswith("/v1/"):
+            continue
         assert (answer.status_code, error_of(answer)["code"]) == (503, "busy")
         assert "'one' has changed" in error_of(answer)["message"]
         assert int(answer.headers["Retry-After"]) > 0
@@ -42,9 +49,28 @@ def test_a_data_set_that_is_replaced(tmp_path):
     synthetic.write_dataset(tmp_path / "one", {"train": {"p": frames}})
     assert client.get("/v1/examples").json["total"] == 3
     assert first.closed.is_set()
+    # What was made of the other one is kept.
+    assert "plans" not in first.kept
+    assert app.extensions["tfdicom"].data_set("two").kept["plans"] is plans
 
 
-def test_a_process_that_begins_while_a_data_set_is_written(tmp_path):
+def test_what_fails_is_not_tried_by_every_request(tmp_path, monkeypatch, caplog):
+    def fail(text):
+        tried.append(text)
+        raise KeyError("a field that nobody foresaw")
+
+    served_apps.write(tmp_path / "d")
+    client = served_apps.app_of(tmp_path / "d").test_client()
+    tried: list[str] = []
+    monkeypatch.setattr(data_sets, "open_data_set", fail)
+    monkeypatch.setattr(data_sets, "_LOOK_SECONDS", 60.0)
+    (tmp_path / "d" / MANIFEST).unlink()
+    statuses = [client.get("/v1/examples").status_code for _ in range(3)]
+    assert statuses == [500, 503, 503] and len(tried) == 1
+    assert caplog.text.count("d has changed: it is read again") == 1
+
+
+def test_a_process_that_begins_while_a_data_set_is_written(tmp_path, caplog):
     with pytest.raises(FileNotFoundError):
         served_apps.app_of(tmp_path / "d")
     options = ServeOptions(data_dir=str(tmp_path / "d"))
@@ -53,6 +79,7 @@ def test_a_process_that_begins_while_a_data_set_is_written(tmp_path):
     assert client.get("/healthz").status_code == 200
     served_apps.write(tmp_path / "d")
     assert client.get("/v1/examples").json["total"] == 9
+    assert "has changed" not in caplog.text
 
 
 @pytest.mark.parametrize("missing", ["dataset.index", MANIFEST])

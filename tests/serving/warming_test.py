@@ -14,7 +14,7 @@ def test_the_first_batch_is_made_ahead(tmp_path):
     app = served_apps.app_of(tmp_path / "little", warm_up=True)
     (thread,) = (one for one in threading.enumerate() if one.name == "warm up")
     thread.join(120)
-    makers = app.extensions["tfdicom"].tools["makers"]
+    makers = app.extensions["tfdicom"].data_set(None).kept["makers"]
     (ready,) = makers._found.values()
     assert app.test_client().get("/v1/batch?seed=3&step=1").status_code == 200
     assert [one.maker for one in makers._found.values()] == [ready.maker]

@@ -30,7 +30,7 @@ def batch(served: Served, values: dict[str, Any]) -> Any:
     """``/v1/batch``."""
     one, options = _wanted(served, values)
     with _making(served):
-        maker = _makers(served).get(one, values["split"], options)
+        maker = _makers(served, one).get(one, values["split"], options)
         made = maker.batch(options.seed, values["step"])
         return _answer(served, made, one, values)
 
@@ -44,7 +44,8 @@ def make_ahead(served: Served, values: dict[str, Any]) -> None:
     """
     one, options = _wanted(served, values)
     with _making(served):
-        _makers(served).get(one, values["split"], options).batch(0, values["step"])
+        maker = _makers(served, one).get(one, values["split"], options)
+        maker.batch(0, values["step"])
 
 
 def _wanted(
@@ -69,9 +70,8 @@ def _options(**values: Any) -> InputOptions:
         raise ApiError(400, "bad_parameter", str(error)) from error
 
 
-def _makers(served: Served) -> BatchMakers:
-    room = served.tools["room"]
-    return served.tools.setdefault("makers", BatchMakers(room))
+def _makers(served: Served, one: ServedDataSet) -> BatchMakers:
+    return one.kept.setdefault("makers", BatchMakers(served.tools["room"]))
 
 
 @contextlib.contextmanager
@@ -90,7 +90,7 @@ def _check(
     Raises:
       ApiError: 400: the data set cannot give it. 413: it is too much.
     """
-    plans = served.tools.setdefault("plans", functools.lru_cache(_PLANS)(_planned))
+    plans = one.kept.setdefault("plans", functools.lru_cache(_PLANS)(_planned))
     plan = plans(one, split, dataclasses.replace(options, seed=0))
     rows, columns = (max(pair) for pair in zip(plan.size, plan.shape, strict=False))
     channels = plan.shape[2] + plan.planes
@@ -173,7 +173,7 @@ def augmented(served: Served, values: dict[str, Any]) -> Any:
     rows, columns, samples = (
         int(one[place]) for one in (facts.rows, facts.columns, facts.samples)
     )
-    alike = served.tools.setdefault("alike", functools.lru_cache(_PLANS)(_alike))
+    alike = whole.kept.setdefault("alike", functools.lru_cache(_PLANS)(_alike))
     one = alike(whole, split, (rows, columns, samples))
     given = {name: values[name] for name in AUGMENT_OPTIONS}
     if given["image_size"] is None and given["target_spacing"] is None:
@@ -187,14 +187,14 @@ def augmented(served: Served, values: dict[str, Any]) -> Any:
     )
     _check(served, one, split, options)
     with _making(served):
-        maker = _makers(served).get(one, split, options)
+        maker = _makers(served, one).get(one, split, options)
         at = np.array([maker.place_in_table(place)])
         turn = np.array([[values["epoch"], 0, 0]], np.int64)
         arrays = maker.finish(at, turn, options.seed)
         if values["format"] == "npz":
             return _npz(arrays)
         plain = dataclasses.replace(options, augment="none")
-        unchanged = _makers(served).get(one, split, plain).finish(at, turn, 0)
+        unchanged = _makers(served, one).get(one, split, plain).finish(at, turn, 0)
     span = np.percentile(unchanged["image"], (1, 99))
     picture = _picture(arrays, tuple(span), values["mask"])
     data = pictures.scaled_png(picture, values["size"])

@@ -10,8 +10,8 @@ from typing import Any
 import flask
 
 from tfdicom.serving import descriptions
-from tfdicom.serving.data_sets import Served
 from tfdicom.serving.parameters import Parameter
+from tfdicom.serving.route_parameters import searching
 from tfdicom.serving.served import ServedDataSet
 
 #: Side of the pictures, screen pixels.
@@ -36,10 +36,9 @@ _SHOWN: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def parameters(served: Served) -> tuple[Parameter, ...]:
+def parameters() -> tuple[Parameter, ...]:
     """What the page understands: a search of the API, and how it is shown."""
-    route = next(one for one in served.tools["routes"] if one.name == "examples")
-    found = {one.name: one for one in route.parameters}
+    found = {one.name: one for one in searching()}
     found["limit"] = dataclasses.replace(found["limit"], default=_PER_PAGE)
     found["show"] = Parameter(
         name="show", doc="", choices=tuple(_SHOWN), default="both"

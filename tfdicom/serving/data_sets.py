@@ -6,7 +6,6 @@ import logging
 import pathlib
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from tfdicom import dataset_index
@@ -30,7 +29,7 @@ class Served:
 
     Attributes:
       options: How to serve.
-      tools: What other modules keep here: limits, metrics, batches.
+      tools: What other modules keep here: limits, metrics.
     """
 
     def __init__(self, options: ServeOptions) -> None:
@@ -48,7 +47,7 @@ class Served:
                 raise ValueError(
                     f"data_dir: two data sets are called {name!r}; rename a folder"
                 )
-            self._slots[name] = _Slot(name, text, self._begin)
+            self._slots[name] = _Slot(name, text)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,40 +87,27 @@ class Served:
         for slot in self._slots.values():
             slot.close()
 
-    def _begin(self, one: ServedDataSet) -> None:
-        """Forgets what was made of older data; learns what searching wants to know."""
-        for name in KEPT:
-            self.tools.pop(name, None)
-        if not one.catalog.facts.complete:
-            thread = threading.Thread(target=one.read_facts, name="facts", daemon=True)
-            thread.start()
-
-
-#: Tools that hold what was made of a data set.
-KEPT = ("plans", "makers", "alike", "grey values")
-
 
 class _Slot:
     """The place of one data set."""
 
-    def __init__(
-        self, name: str, text: str, begin: Callable[[ServedDataSet], None]
-    ) -> None:
-        self._name, self._text, self._begin = name, text, begin
+    def __init__(self, name: str, text: str) -> None:
+        self._name, self._text = name, text
         self._lock = threading.Lock()
         self._one: ServedDataSet | None = None
         self._look_at = 0.0
 
     def open(self) -> None:
-        one = open_data_set(self._text)
-        self.close()
-        self._one = one
+        one = self._one = open_data_set(self._text)
         self._look_later(one.folder)
-        self._begin(one)
+        if not one.catalog.facts.complete:  # what searching wants to know
+            thread = threading.Thread(target=one.read_facts, name="facts", daemon=True)
+            thread.start()
 
     def close(self) -> None:
         if self._one is not None:
-            self._one.closed.set()
+            self._one.close()
+            self._one = None
 
     def current(self) -> ServedDataSet:
         one = self._one
@@ -141,14 +127,16 @@ class _Slot:
     def _open_again(self) -> ServedDataSet:
         """Opens it, unless that was just tried, or another thread has done it."""
         if time.monotonic() >= self._look_at:
-            _LOG.warning("%s has changed: it is read again", self._name)
+            if self._one is not None:
+                _LOG.warning("%s has changed: it is read again", self._name)
+            self.close()
             try:
                 self.open()
             except (OSError, ValueError) as error:
-                self.close()
-                self._one = None
-                self._look_at = time.monotonic() + _LOOK_SECONDS
                 _LOG.error("%s: %s", self._name, error)
+            finally:  # whatever went wrong, it takes long
+                if self._one is None:
+                    self._look_at = time.monotonic() + _LOOK_SECONDS
         if self._one is None:
             raise self._changed("and cannot be read now")
         return self._one

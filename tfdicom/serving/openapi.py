@@ -16,8 +16,9 @@ _ERRORS = {
     421: "Host is no name of this server.",
     413: "More is asked for than the server gives at once.",
     429: "This client asks too often; Retry-After says when to ask again.",
-    503: "The server is busy; Retry-After says when to ask again.",
-    500: "The server failed; its log says why.",
+    503: "The server is busy, or the data set has changed; Retry-After says when to "
+    "ask again.",
+    500: "A record is damaged (code damaged), or the server failed; its log says why.",
 }
 _EVERYWHERE = (400, 429)
 

@@ -11,6 +11,7 @@ from tfdicom.serving import api, browsing, statistics_page
 from tfdicom.serving.data_sets import Served
 from tfdicom.serving.errors import ApiError, page_failed, problem
 from tfdicom.serving.parameters import Parameter, read_query
+from tfdicom.serving.route_parameters import DATASET
 from tfdicom.serving.served import ServedDataSet
 
 blueprint = flask.Blueprint("pages", __name__)
@@ -19,7 +20,6 @@ blueprint.register_error_handler(Exception, page_failed)
 
 _MENU = (("pages.browse", "Examples"), ("pages.statistics", "Statistics"))
 _PICTURE = 200  # screen pixels, of the pictures of an augmentation
-_DATASET = Parameter(name="dataset", doc="Name of the data set.")
 
 
 def _number(name: str, default: int, lower: int, upper: int) -> Parameter:
@@ -29,7 +29,7 @@ def _number(name: str, default: int, lower: int, upper: int) -> Parameter:
 
 
 _AUGMENTED = (
-    _DATASET,
+    DATASET,
     Parameter(name="preset", doc="", choices=tuple(PRESETS), default="standard"),
     Parameter(name="changes", doc=""),
     _number("seed", 0, 0, 2**31 - 1),
@@ -43,7 +43,7 @@ _AUGMENTED = (
 def browse() -> str:
     """The first page: examples to browse and search."""
     served = _served()
-    asked = _query(browsing.parameters(served))
+    asked = _query(browsing.parameters())
     one = served.data_set(asked["dataset"])
     found = api.examples(served, asked)
     return _page(
@@ -63,7 +63,7 @@ def browse() -> str:
 @blueprint.get("/examples/<key>")
 def example(key: str) -> str:
     """One example, to look at: its pixels are drawn by the browser."""
-    one, chosen = _data_set_of(key, _query((_DATASET,), or_more=True))
+    one, chosen = _data_set_of(key, _query((DATASET,), or_more=True))
     link = flask.url_for(
         "api.example_png", key=key, dataset=chosen, mask=0.35, contours=1
     )
@@ -116,7 +116,7 @@ def augmented(key: str) -> str:
 def statistics() -> str:
     """Figures and charts of a data set."""
     served = _served()
-    asked = _query((_DATASET,))
+    asked = _query((DATASET,))
     one = served.data_set(asked["dataset"])
     known = api.statistics(served, asked)
     return _page(
@@ -124,9 +124,7 @@ def statistics() -> str:
         one,
         asked["dataset"],
         figures=statistics_page.figures(known),
-        charts=statistics_page.charts(
-            one, known, served.tools.setdefault("grey values", {})
-        ),
+        charts=statistics_page.charts(one, known),
         findings=known["findings"],
         frames=[
             (name, frame)

@@ -42,7 +42,7 @@ class Route:
       summary: One line.
       parameters: Of path and query.
       answers: Schema of the answer by its media type; None for other than JSON.
-      errors: Status codes that it may answer beside 200, 400 and 401.
+      errors: Status codes of its own errors, beside those that any route may answer.
       headers: Its own headers, by name: what they say.
       open: Whether it answers without a token.
     """
@@ -77,6 +77,7 @@ def routes(options: ServeOptions) -> tuple[Route, ...]:
             name="datasets",
             summary="The data sets that are served: splits, classes, labels.",
             answers={JSON: answers.DATASETS},
+            errors=(503,),
         ),
         Route(
             path="/v1/examples",
@@ -84,7 +85,7 @@ def routes(options: ServeOptions) -> tuple[Route, ...]:
             summary="Examples, searched and sorted.",
             parameters=searching(),
             answers={JSON: answers.EXAMPLES},
-            errors=(404,),
+            errors=(404, 503),
         ),
         Route(
             path="/v1/examples/{key}",
@@ -92,7 +93,7 @@ def routes(options: ServeOptions) -> tuple[Route, ...]:
             summary="All that the record of an example says, but for its pixels.",
             parameters=(KEY, DATASET),
             answers={JSON: answers.EXAMPLE},
-            errors=(404,),
+            errors=(404, 503),
         ),
         Route(
             path="/v1/examples/{key}/history",
@@ -100,7 +101,7 @@ def routes(options: ServeOptions) -> tuple[Route, ...]:
             summary="How its masks came to be: candidates, rules, areas; line by line.",
             parameters=(KEY, DATASET),
             answers={JSON: answers.HISTORY},
-            errors=(404,),
+            errors=(404, 503),
         ),
         Route(
             path="/v1/examples/{key}.png",
@@ -123,7 +124,7 @@ def routes(options: ServeOptions) -> tuple[Route, ...]:
                 SIZE,
             ),
             answers={PNG: None},
-            errors=(404,),
+            errors=(404, 503),
         ),
         Route(
             path="/v1/examples/{key}/pixels",
@@ -147,7 +148,7 @@ def routes(options: ServeOptions) -> tuple[Route, ...]:
                 "X-Tfdicom-Slope": "Modality value = number x slope + intercept.",
                 "X-Tfdicom-Intercept": "See X-Tfdicom-Slope.",
             },
-            errors=(404,),
+            errors=(404, 503),
         ),
         Route(
             path="/v1/examples/{key}/masks",
@@ -166,7 +167,7 @@ def routes(options: ServeOptions) -> tuple[Route, ...]:
             ),
             answers={BINARY: None},
             headers=_SHAPE_HEADERS,
-            errors=(404,),
+            errors=(404, 503),
         ),
         Route(
             path="/v1/series/{series}",
@@ -182,7 +183,7 @@ def routes(options: ServeOptions) -> tuple[Route, ...]:
             summary="Figures of the data set: splits, classes, grey values, ledger.",
             parameters=(DATASET,),
             answers={JSON: answers.STATISTICS},
-            errors=(404,),
+            errors=(404, 503),
         ),
         Route(
             path="/v1/augmented/{key}",

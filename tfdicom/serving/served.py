@@ -9,6 +9,7 @@ import pathlib
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,7 @@ class ServedDataSet:
       records: Its records.
       stamp: Of the manifest, before it was read.
       closed: Set when it is no longer shown.
+      kept: What other modules made of it, by a word; it ends with it.
     """
 
     name: str
@@ -47,6 +49,12 @@ class ServedDataSet:
     records: RecordStore
     stamp: Stamp | None
     closed: threading.Event = dataclasses.field(default_factory=threading.Event)
+    kept: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def close(self) -> None:
+        """Ends what goes on beside the answers, and lets go of what is kept."""
+        self.closed.set()
+        self.kept.clear()
 
     @property
     def label_names(self) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, MutableMapping
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
@@ -48,15 +49,12 @@ def figures(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def charts(
-    one: ServedDataSet, known: Mapping[str, Any], kept: MutableMapping[str, Any]
-) -> list[Chart]:
-    """The charts of a data set.
+def charts(one: ServedDataSet, known: Mapping[str, Any]) -> list[Chart]:
+    """The charts of a data set, which keeps the grey values that were counted.
 
     Args:
       one: The data set.
       known: What ``/v1/statistics`` says of it.
-      kept: Grey values that were counted before, by data set; it is added to.
     """
     found = [_splits(known)]
     if any(split["classes"] for split in known["splits"].values()):
@@ -64,9 +62,10 @@ def charts(
     areas = distributions.mask_areas(one)
     if areas is not None:
         found.append(_areas(one, areas))
-    if one.name not in kept:
-        kept[one.name] = distributions.grey_values(one)
-    grey = kept[one.name]
+    counted = one.kept.setdefault(
+        "grey values", functools.cache(distributions.grey_values)
+    )
+    grey = counted(one)
     if grey is not None:
         found += _grey_charts(one, known, *grey)
     return found

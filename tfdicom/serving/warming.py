@@ -11,6 +11,7 @@ import threading
 
 from tfdicom.serving.data_sets import Served
 from tfdicom.serving.parameters import read_query
+from tfdicom.serving.route_parameters import batch_parameters
 
 _LOG = logging.getLogger("tfdicom.serving")
 
@@ -28,10 +29,9 @@ def start(served: Served) -> threading.Thread:
 
 def warm_up(served: Served) -> None:
     """Makes the batch of ``/v1/batch`` without any parameter; a fault is logged."""
-    (route,) = (one for one in served.tools["routes"] if one.name == "batch")
     try:
         from tfdicom.serving.batch_answers import make_ahead
 
-        make_ahead(served, read_query(route.parameters, ()))
+        make_ahead(served, read_query(batch_parameters(served.options), ()))
     except Exception as error:  # noqa: BLE001  Whoever asks for a batch is told why.
         _LOG.warning("no batch could be made ahead: %s", error)
