@@ -68,11 +68,11 @@ setuptools.setup(
         # tfdicom_inspect report.
         "report": ["jinja2>=3"],
         # tfdicom_serve.
-        "serve": ["Flask>=3", "gunicorn>=22"],
+        "serve": ["Flask>=3", "gunicorn>=27.0.1"],
         "test": [
             "Flask>=3",
             "SimpleITK",
-            "gunicorn>=22",
+            "gunicorn>=27.0.1",
             "flask-cors",
             "html5lib",
             "hypothesis",

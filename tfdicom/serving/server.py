@@ -56,6 +56,7 @@ class Server(BaseApplication):
             "limit_request_line": _LONGEST_LINE,
             "limit_request_fields": 64,
             "preload_app": False,
+            "control_socket_disable": True,
             "proc_name": "tfdicom_serve",
             "when_ready": self._when_ready,
             "pre_fork": self._take_row,
@@ -63,8 +64,6 @@ class Server(BaseApplication):
         }
         for name, value in settings.items():
             self.cfg.set(name, value)
-        if "control_socket_disable" in self.cfg.settings:  # of newer ones
-            self.cfg.set("control_socket_disable", True)
 
     def load(self) -> flask.Flask:
         """The application, in a process of its own."""
