@@ -146,7 +146,7 @@ def _ledger(
     """Findings that occur, on which examples, and whose these are."""
     found: dict[str, set[int]] = {}
     patients: dict[int, str] = {}
-    lines = manifest.read_ledger(folder) if (folder / LEDGER).exists() else ()
+    lines = manifest.read_ledger(folder) if files.exists(folder / LEDGER) else ()
     for line in lines:
         place = places.get(line.get("key", ""))
         if place is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfdicom import example_history
+from tfdicom import example_history, files
 from tfdicom.contact_sheet import COLORS
 from tfdicom.example_schema import FrameExample
 from tfdicom.intensity_statistics import PERCENTILES, IntensityStatistics
@@ -244,7 +244,7 @@ def history(one: ServedDataSet, place: int) -> dict[str, Any]:
     """What ``/v1/examples/{key}/history`` says."""
     found = one.example(place)
     ledger = []
-    if (one.folder / LEDGER).exists():
+    if files.exists(one.folder / LEDGER):
         ledger = ledger_of(one.folder, found.key)
     lines = example_history.history(found, ledger)
     return {

@@ -74,7 +74,7 @@ def is_known_host(options: ServeOptions, shown: str | None) -> bool:
     if found is None:
         return False
     name = found[1].strip("[]").rstrip(".")
-    return is_own_host(name) or name in (options.host.lower(), *options.host_names)
+    return is_own_host(name) or name in options.host_names
 
 
 def install(app: flask.Flask, options: ServeOptions) -> None:
