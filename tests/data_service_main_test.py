@@ -7,8 +7,8 @@ import sys
 import pytest
 import tensorflow as tf
 
-from tests import real_data, service_processes
-from tests.service_processes import Server, free_port
+from tests import real_data
+from tests.service_processes import UP, Server, free_port
 
 pytestmark = pytest.mark.long
 
@@ -134,7 +134,7 @@ def test_compiled_code_is_kept(tmp_path):
             )
         )
         if tf.__version__.startswith("2.15."):
-            assert started[1].process.wait(service_processes.UP) == 1
+            assert started[1].process.wait(UP) == 1
             assert "TensorFlow 2.15 cannot" in started[1].stderr.read_text()
             return
         started[1].line()

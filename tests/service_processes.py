@@ -1,16 +1,9 @@
 """Servers of tf.data service in processes of their own, on this machine."""
 
-import os
 import pathlib
-import signal
 import socket
-import subprocess
-import sys
-import time
 
-from tests import real_data
-
-UP = 120  # seconds until a server is up, on a busy machine
+from tools.server_process import UP, ServerProcess
 
 
 def free_port() -> int:
@@ -19,47 +12,11 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-class Server:
+class Server(ServerProcess):
     """One server; what it says goes to files in a folder."""
 
     def __init__(self, folder: pathlib.Path, *arguments: object) -> None:
-        name = f"server-{time.monotonic_ns()}"
-        self.stdout, self.stderr = folder / f"{name}.out", folder / f"{name}.err"
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
-        with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tfdicom.data_service_main"]
-                + [str(one) for one in arguments],
-                cwd=real_data.REPOSITORY,
-                env=environment,
-                stdout=out,
-                stderr=err,
-            )
-
-    def line(self) -> str:
-        """The line that it prints when it is up."""
-        deadline = time.monotonic() + UP
-        while time.monotonic() < deadline:
-            text = self.stdout.read_text()
-            if text.endswith("\n"):
-                return text.strip()
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.05)
-        self.kill()
-        raise AssertionError(f"no server came up: {self.stderr.read_text()}")
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        """Sends a signal; returns the exit code."""
-        self.process.send_signal(number)
-        try:
-            return self.process.wait(UP)
-        finally:
-            self.kill()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        super().__init__(folder, "tfdicom.data_service_main", *arguments)
 
 
 class Cluster:

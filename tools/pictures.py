@@ -51,7 +51,7 @@ def make_pictures(source: pathlib.Path, target: pathlib.Path) -> list[pathlib.Pa
                     page.screenshot(path=folder / f"{name}.png")
                     page.close()
         finally:
-            server.close()
+            server.end()
         names = [f"{name}.png" for name in SIZES]
         return [tutorial.small(folder / name, target / name) for name in names]
 

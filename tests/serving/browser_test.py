@@ -43,7 +43,7 @@ def server(sunnybrook_dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
     found = WebServer(folder, f"--data_dir={sunnybrook_dataset}", "--workers=1")
     yield found.url
-    found.close()
+    found.end()
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def guarded(sunnybrook_dataset, tmp_path_factory):
         f"--url_prefix={_PREFIX}",
     )
     yield found.url
-    found.close()
+    found.end()
 
 
 @pytest.fixture(scope="module")
@@ -530,7 +530,7 @@ def other_images(tmp_path_factory):
     written = synthetic.write_dataset(folder / "d", {"train": frames})
     server = WebServer(folder, f"--data_dir={folder / 'd'}", "--workers=1")
     yield server.url, {one.patient: one for one in written["train"]}
-    server.close()
+    server.end()
 
 
 def _greys(page, example, aspect):
